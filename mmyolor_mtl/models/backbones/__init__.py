@@ -1,0 +1,3 @@
+from .elan import ELANBackbone
+
+__all__ = ['ELANBackbone']

@@ -1,0 +1,3 @@
+from .yolor_mtl import YOLORMTL
+
+__all__ = ['YOLORMTL']

@@ -1,0 +1,3 @@
+from .elan_pafpn import ELANPAFPN
+
+__all__ = ['ELANPAFPN']

@@ -1,0 +1,4 @@
+from .batched_tal import Assignment, BatchedTaskAlignedAssigner
+from .box_coder import anchor_points, boxes_to_distances, distances_to_boxes
+
+__all__ = ['Assignment', 'BatchedTaskAlignedAssigner', 'anchor_points', 'boxes_to_distances', 'distances_to_boxes']

@@ -1,0 +1,151 @@
+"""The multi-task shell: backbone -> neck -> {task: head}."""
+
+from typing import Any
+
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.structures import DetDataSample
+from mmengine.structures import PixelData
+from torch import Tensor, nn
+
+from ...registry import MODELS
+from ..heads.panoptic_fusion import fuse_panoptic
+
+TASKS = ('det', 'ins', 'sem', 'cap')
+Features = dict[str, tuple[Tensor, ...]]
+
+
+@MODELS.register_module()
+class YOLORMTL(BaseDetector):
+    """YOLOR-based multi-task network (arXiv 2309.16921): one trunk, one light head a task.
+
+    Any subset of heads makes a valid model. While training, the vision heads read the strong view and the caption
+    head the weak view of the same images; at inference all heads share one pass of the backbone.
+
+    Args:
+        backbone: Config of the backbone; returns the levels C3, C4, C5.
+        neck: Config of the neck.
+        heads: Configs of the heads by task, out of 'det', 'ins', 'sem' and 'cap'.
+        data_preprocessor: Config of the data preprocessor.
+        test_cfg: ``panoptic``: keyword arguments of :func:`fuse_panoptic`, or absent for no panoptic result.
+        train_cfg: Unused by this class; mmdet's tools may set it.
+        init_cfg: Config of the initialisation.
+
+    Raises:
+        ValueError: If a task is unknown, its head belongs to another task, or a head needs what no head provides.
+
+    Shapes:
+        inputs (B, 3, H, W), RGB in [0, 1], H and W multiples of 32.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: dict,
+        neck: dict,
+        heads: dict,
+        data_preprocessor: dict | None = None,
+        test_cfg: dict | None = None,
+        train_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        unknown = set(heads) - set(TASKS)
+        if unknown or not heads:
+            raise ValueError(f'heads must name tasks out of {TASKS}, got {sorted(heads)}')
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        # In the order of TASKS, in which a head comes after those whose results it needs.
+        self.heads = nn.ModuleDict({task: MODELS.build(heads[task]) for task in TASKS if task in heads})
+        self.train_cfg = train_cfg
+        self.test_cfg = test_cfg or {}
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        provided: set[str] = set()
+        for task, head in self.heads.items():
+            if head.task != task:
+                raise ValueError(f'heads[{task!r}] is a {type(head).__name__}, a head for the task {head.task!r}')
+            missing = set(head.requires) - provided
+            if missing:
+                raise ValueError(f'the head for {task!r} needs {sorted(missing)}, which no other head provides')
+            provided |= set(head.provides)
+
+    @property
+    def vision_heads(self) -> dict[str, Any]:
+        """Heads that read the strong view."""
+        return {task: head for task, head in self.heads.items() if task != 'cap'}
+
+    def extract_feat(self, batch_inputs: Tensor, sources: tuple[str, ...] = ('backbone', 'neck')) -> Features:
+        """Features by source; without 'neck' in ``sources`` the neck is not run."""
+        feats = {'backbone': self.backbone(batch_inputs)}
+        if 'neck' in sources:
+            feats['neck'] = self.neck(feats['backbone'])
+        return feats
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[DetDataSample] | None = None,
+        mode: str = 'tensor',
+        caption_inputs: Tensor | None = None,
+    ) -> Any:
+        """As mmdet's detectors, with the weak views beside the inputs in mode 'loss'."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples, caption_inputs)
+        return super().forward(inputs, data_samples, mode)
+
+    def loss(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], caption_inputs: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Losses of all heads, each over the samples that carry its labels.
+
+        Args:
+            batch_inputs: (B, 3, H, W) strong views.
+            batch_data_samples: The B samples.
+            caption_inputs: (Bc, 3, h, w) weak views of the samples with ``caption_view``, in batch order.
+        """
+        losses: dict[str, Tensor] = {}
+        if self.vision_heads:
+            shared: dict[str, Any] = {}
+            feats = self.extract_feat(batch_inputs)
+            for head in self.vision_heads.values():
+                losses.update(head.loss(feats[head.source], batch_data_samples, shared))
+        if 'cap' in self.heads:
+            losses.update(self._caption_loss(batch_inputs, batch_data_samples, caption_inputs))
+        return losses
+
+    def _caption_loss(
+        self, batch_inputs: Tensor, data_samples: list[DetDataSample], caption_inputs: Tensor | None
+    ) -> dict[str, Tensor]:
+        head = self.heads['cap']
+        samples = [sample for sample in data_samples if 'caption_view' in sample]
+        if caption_inputs is None:
+            # No caption in this batch. One image keeps the trunk in the graph where no vision head does.
+            feats = () if self.vision_heads else self.extract_feat(batch_inputs[:1], (head.source,))[head.source]
+            return head.loss(feats, [])
+        feats = self.extract_feat(caption_inputs, (head.source,))[head.source]
+        return head.loss(feats, samples)
+
+    def predict(
+        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+    ) -> list[DetDataSample]:
+        """Predictions of all heads, in the space of the original images unless ``rescale`` is False."""
+        feats = self.extract_feat(batch_inputs, tuple({'backbone', *(head.source for head in self.heads.values())}))
+        shared: dict[str, Any] = {}
+        for head in self.heads.values():
+            head.predict(feats[head.source], batch_data_samples, shared, rescale)
+        if 'panoptic' in self.test_cfg and {'ins', 'sem'} <= set(self.heads):
+            for sample in batch_data_samples:
+                panoptic = fuse_panoptic(
+                    sample.pred_instances, sample.pred_sem_seg.sem_seg[0], **self.test_cfg['panoptic']
+                )
+                sample.pred_panoptic_seg = PixelData(sem_seg=panoptic[None])
+        return batch_data_samples
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> dict[str, Any]:
+        """Raw outputs by name: ``cls_logits``, ``box_dists``, ``mask_coefs``, ``mask_protos``, ``sem_logits``, ..."""
+        feats = self.extract_feat(batch_inputs, tuple({'backbone', *(head.source for head in self.heads.values())}))
+        outputs: dict[str, Any] = {}
+        for head in self.heads.values():
+            outputs.update(head(feats[head.source]))
+        return outputs
