@@ -1,0 +1,61 @@
+"""What the command lines of ``tools/train.py`` and ``tools/test.py`` share; their arguments are MMDetection's."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from .compat import check_stack, register_safe_globals
+
+_CFG_OPTIONS_HELP = (
+    'override settings of the config, written KEY=VALUE, e.g. train_dataloader.batch_size=4; lists as KEY="[a,b]" or '
+    'KEY=a,b, nested ones as KEY="[(a,b),(c,d)]", always quoted and without blanks'
+)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that training and testing have in common."""
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results (default: work_dirs/CONFIG)')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help=_CFG_OPTIONS_HELP)
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='how the job was started'
+    )
+    # torch.distributed.launch passes the one or the other spelling, depending on torch's version.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by the launcher')
+
+
+def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse a command line, check the config's path, and tell the launcher's rank to torch."""
+    args = parser.parse_args(arguments)
+    if not Path(args.config).is_file():
+        parser.error(f'there is no config {args.config}')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config of a command line and apply what the command line overrides.
+
+    The work folder is, in this order: ``--work-dir``, the config's ``work_dir``, ``work_dirs/<stem of the config>``.
+    """
+    check_stack(strict=True)
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs', Path(args.config).stem))
+    return cfg
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config: MMEngine's own, or the one that ``runner_type`` names."""
+    from mmengine.registry import RUNNERS
+
+    register_safe_globals()
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

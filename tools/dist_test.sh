@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# On several GPUs: tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]
+# On several machines, the same command on each, with NNODES, NODE_RANK (0 on the first), MASTER_ADDR and PORT set.
+set -euo pipefail
+if [ $# -lt 3 ]; then
+  echo "usage: $0 CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2
+  exit 2
+fi
+tools=$(cd "$(dirname "$0")" && pwd)
+files=("$1" "$2")
+gpus=$3
+shift 3
+PYTHONPATH="$(dirname "$tools")${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" -m torch.distributed.run \
+  --nnodes="${NNODES:-1}" \
+  --node_rank="${NODE_RANK:-0}" \
+  --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+  --master_port="${PORT:-29500}" \
+  --nproc_per_node="$gpus" \
+  "$tools/test.py" "${files[@]}" --launcher pytorch "$@"

@@ -1,0 +1,59 @@
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmyolor_mtl.utils.cli import add_common_arguments, build_runner, load_config, parse_arguments
+
+NO_TTA = (
+    '--tta is not supported: predictions of several views can be merged for boxes, but there is no sound way to merge '
+    "masks' prototypes and sentences, and the paper's figures are of a single view"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser; its arguments are those of MMDetection's ``tools/test.py``."""
+    parser = argparse.ArgumentParser(description='Evaluate a multi-task model on its test set')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', help='also write all predictions into this .pkl file')
+    parser.add_argument('--show', action='store_true', help='show the predictions in a window')
+    parser.add_argument('--show-dir', help='write pictures of the predictions into this folder of the work folder')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
+    parser.add_argument('--tta', action='store_true', help='not supported (says why)')
+    add_common_arguments(parser)
+    return parser
+
+
+def check_arguments(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with a message about arguments that would fail after the model was built."""
+    if args.tta:
+        parser.error(NO_TTA)
+    if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
+        parser.error(f'--out {args.out}: the file must end in .pkl or .pickle')
+    if '://' not in args.checkpoint and not Path(args.checkpoint).is_file():
+        parser.error(f'there is no checkpoint {args.checkpoint}')
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Evaluate as the command line says."""
+    parser = build_parser()
+    args = parse_arguments(parser, arguments)
+    check_arguments(parser, args)
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        from mmdet.engine.hooks.utils import trigger_visualization_hook
+
+        cfg = trigger_visualization_hook(cfg, args)
+    runner = build_runner(cfg)
+    if args.out:
+        from mmdet.evaluation import DumpDetResults
+
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    main()
