@@ -1,0 +1,61 @@
+"""Keep the vocabulary with the weights that were trained on it."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmyolor_mtl.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TokenizerMetaHook(Hook):
+    """Stores the caption head's vocabulary in ``checkpoint['meta']['tokenizer']`` and checks it when one is loaded.
+
+    Word ids mean nothing without their vocabulary: weights loaded under another one would speak nonsense without any
+    error. A model without a caption head, and a checkpoint without a vocabulary, are left alone.
+    """
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Add the vocabulary.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): What is about to be saved.
+        """
+        tokenizer = _tokenizer_of(runner)
+        if tokenizer is not None:
+            checkpoint.setdefault('meta', {})['tokenizer'] = tokenizer.state()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare the vocabularies.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): What was loaded.
+
+        Raises:
+            ValueError: The checkpoint was trained with another vocabulary.
+        """
+        tokenizer = _tokenizer_of(runner)
+        saved = checkpoint.get('meta', {}).get('tokenizer')
+        if tokenizer is None or saved is None:
+            return
+        own = tokenizer.state()
+        if own == saved:
+            return
+        ours, theirs = own.get('tokens', []), saved.get('tokens', [])
+        first = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
+        where = '' if first is None else f'; the first difference is id {first}: {theirs[first]!r} and {ours[first]!r}'
+        raise ValueError(
+            f'the checkpoint was trained with a vocabulary of {len(theirs)} words (size {saved.get("vocab_size")}), '
+            f'the config has one of {len(ours)} (size {own.get("vocab_size")}){where}. Give the vocabulary file of '
+            'that training as tokenizer.vocab_file, or leave TokenizerMetaHook out to train the caption head anew'
+        )
+
+
+def _tokenizer_of(runner: Runner) -> Any:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    heads = getattr(model, 'heads', None) or {}
+    return getattr(heads['cap'], 'tokenizer', None) if 'cap' in heads else None
