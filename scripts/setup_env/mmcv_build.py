@@ -20,7 +20,7 @@ from .stacks import Stack
 CORE_MINUTES = 11.0
 FLAGS = '-g0 -O1'
 GIB_PER_JOB = 1.2
-_OBJECT = re.compile(r'\[(\d+)/(\d+)\]')
+_OBJECT = re.compile(r'\s*\[(\d+)/(\d+)\] ')
 
 # Loads the operators from a file without importing mmcv, whose other requirements may not be there yet.
 LOAD_OPS = """
@@ -99,8 +99,10 @@ def compile_wheel(env: Environment, stack: Stack, store: Path) -> Path:
     )
     with tempfile.TemporaryDirectory(prefix='new-', dir=store) as folder:
         # Without pip's cache: it knows wheels by their source, not by the torch that they were compiled against.
-        command = env.pip_command('wheel', '-v', '--no-cache-dir', '--no-deps', '--no-build-isolation')
-        command += ['--no-binary', stack.mmcv.split('==')[0], '--wheel-dir', folder, stack.mmcv]
+        command = env.pip_command(
+            *('wheel', '-v', '--no-cache-dir', '--no-deps', '--no-build-isolation'),
+            *('--no-binary', stack.mmcv.split('==')[0], '--wheel-dir', folder, stack.mmcv),
+        )
         code = _run_with_progress(command, env.variables(**extra), log, expected * 60)
         built = find_wheels(Path(folder), stack.mmcv)
         why = f'exit status {code}' if code else 'no wheel was made' if not built else why_wheel_fails(env, built[0])
@@ -147,7 +149,7 @@ class Progress:
 
     def feed(self, line: str) -> None:
         """Take note of ninja's ``[done/total]``."""
-        found = _OBJECT.search(line)
+        found = _OBJECT.match(line)
         if found:
             self.done, self.total = int(found[1]), int(found[2])
 

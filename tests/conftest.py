@@ -1,0 +1,39 @@
+"""Fixtures for all tests. Threads are limited before anything that starts some is imported: several workers share the
+cores, and results must not depend on how many there are."""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+for _name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'NUMEXPR_NUM_THREADS'):
+    os.environ.setdefault(_name, '1')
+
+REPO_ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def repo_root() -> Path:
+    """The checkout."""
+    return REPO_ROOT
+
+
+@pytest.fixture(scope='session')
+def shared_dir() -> Path:
+    """The folder ``shared`` beside the checkout: real images and measured numbers that are not in the repository."""
+    folder = REPO_ROOT.parent / 'shared'
+    if not folder.is_dir():
+        pytest.skip(f'needs {folder.name}/ beside the checkout (real images and reference numbers), which is not there')
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Start every test from the same random numbers."""
+    random.seed(0)
+    if 'numpy' in sys.modules:
+        sys.modules['numpy'].random.seed(0)
+    if 'torch' in sys.modules:
+        sys.modules['torch'].manual_seed(0)
