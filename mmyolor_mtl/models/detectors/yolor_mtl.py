@@ -122,9 +122,9 @@ class YOLORMTL(BaseDetector):
         if caption_inputs is None:
             # No caption in this batch. One image keeps the trunk in the graph where no vision head does.
             feats = () if self.vision_heads else self.extract_feat(batch_inputs[:1], (head.source,))[head.source]
-            return head.loss(feats, [])
+            return head.loss(feats, [], {})
         feats = self.extract_feat(caption_inputs, (head.source,))[head.source]
-        return head.loss(feats, samples)
+        return head.loss(feats, samples, {})
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True

@@ -1,0 +1,8 @@
+from .base_head import TaskHead
+from .caption_head import CaptionHead
+from .detection_head import YOLORDetectionHead
+from .mask_head import YOLORMaskHead
+from .panoptic_fusion import fuse_panoptic
+from .semantic_head import YOLORSemanticHead
+
+__all__ = ['CaptionHead', 'TaskHead', 'YOLORDetectionHead', 'YOLORMaskHead', 'YOLORSemanticHead', 'fuse_panoptic']

@@ -117,6 +117,10 @@ class YOLORMaskHead(TaskHead):
         outputs = self.forward(feats)
         size = tuple(self.mask_stride * side for side in outputs['mask_protos'].shape[2:])
         for index, (sample, found) in enumerate(zip(data_samples, shared['detections'], strict=True)):
+            if len(found) == 0:
+                shape = sample.metainfo['ori_shape'][:2] if rescale else size
+                sample.pred_instances.masks = found.bboxes.new_zeros(0, *shape, dtype=torch.bool)
+                continue
             coefs, protos = outputs['mask_coefs'][index, found.anchors], outputs['mask_protos'][index]
             chunks = [
                 self._assemble(some_coefs, protos, some_boxes, size, sample, rescale)

@@ -1,0 +1,90 @@
+# Shapes, the embedded data set (tools/dataset_converters/make_shapes.py), with all four tasks.
+dataset_type = 'mmyolor_mtl.ShapesDataset'
+data_root = 'data/shapes/'
+img_scale = (192, 192)  # width, height
+batch_size = 16
+num_workers = 2
+tokenizer = dict(type='mmyolor_mtl.WordTokenizer', vocab_file=data_root + 'annotations/vocab.txt')
+max_caption_length = 32
+
+load_labels = [
+    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='mmyolor_mtl.LoadMTLAnnotations'),
+]
+# Objects of Shapes are as large as the scene makes them, so the scale varies less than for COCO.
+affine = dict(
+    type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.5, 1.5), max_translate_ratio=0.1
+)
+mosaic_and_affine = [dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, prob=1.0), affine]
+weak_view = [
+    dict(type='mmyolor_mtl.CaptionView', scale=img_scale),
+    dict(type='mmyolor_mtl.TokenizeCaption', tokenizer=tokenizer, max_length=max_caption_length),
+]
+colour_and_flip = [
+    dict(type='mmyolor_mtl.HSVJitter', hue=0.015, saturation=0.4, value=0.4),
+    dict(type='mmyolor_mtl.MTLRandomFlip', prob=0.5),
+    dict(type='mmyolor_mtl.PackMTLInputs'),
+]
+train_pipeline = [
+    *load_labels,
+    *weak_view,
+    *mosaic_and_affine,
+    dict(type='mmyolor_mtl.MTLMixUp', prob=0.05, pre_transform=[*load_labels, *mosaic_and_affine]),
+    *colour_and_flip,
+]
+close_mosaic_pipeline = [
+    *load_labels,
+    *weak_view,
+    dict(type='mmyolor_mtl.Letterbox', scale=img_scale, allow_scale_up=True),
+    affine,
+    *colour_and_flip,
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile', backend_args=None),
+    dict(type='mmyolor_mtl.Letterbox', scale=img_scale),
+    dict(type='mmyolor_mtl.LoadMTLAnnotations'),
+    dict(type='mmyolor_mtl.PackMTLInputs'),
+]
+
+train_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=num_workers,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='annotations/instances_train2017.json',
+        caption_file='annotations/captions_train2017.json',
+        data_prefix=dict(img='train2017/', seg='stuffthingmaps/train2017/'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=batch_size,
+    num_workers=num_workers,
+    persistent_workers=True,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='annotations/instances_val2017.json',
+        caption_file='annotations/captions_val2017.json',
+        data_prefix=dict(img='val2017/', seg='stuffthingmaps/val2017/'),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = [
+    dict(type='CocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric=['bbox', 'segm']),
+    dict(type='mmyolor_mtl.SemanticMetric'),
+    dict(
+        type='mmyolor_mtl.PanopticMetric',
+        ann_file=data_root + 'annotations/panoptic_val2017.json',
+        seg_prefix=data_root + 'annotations/panoptic_val2017/',
+    ),
+    dict(type='mmyolor_mtl.CaptionMetric'),
+]
+test_evaluator = val_evaluator

@@ -1,0 +1,130 @@
+import copy
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+
+from mmyolor_mtl.registry import MODELS
+
+from ..helpers import labelled_sample, tiny_model
+
+LOSSES = {
+    'det': {'loss_det_cls', 'loss_det_bbox', 'loss_det_dfl'},
+    'ins': {'loss_ins_mask'},
+    'sem': {'loss_sem_focal', 'loss_sem_dice'},
+    'cap': {'loss_cap_ce'},
+}
+
+
+def build(tasks=('det', 'ins', 'sem', 'cap')):
+    torch.manual_seed(0)
+    cfg = tiny_model()
+    cfg['heads'] = {task: cfg['heads'][task] for task in tasks}
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model
+
+
+def batch(samples):
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randint(0, 255, (3, 64, 64), generator=generator, dtype=torch.uint8) for _ in samples]
+    return dict(inputs=inputs, data_samples=copy.deepcopy(samples))
+
+
+def losses_of(model, samples):
+    data = model.data_preprocessor(batch(samples), training=True)
+    return model(**data, mode='loss')
+
+
+def test_all_tasks_train_together():
+    model = build()
+    losses = losses_of(model, [labelled_sample(), labelled_sample(seed=1)])
+    assert set(losses) == set().union(*LOSSES.values())
+    sum(losses.values()).backward()
+    missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert missing == []
+
+
+@pytest.mark.parametrize('tasks', [('det',), ('det', 'ins'), ('sem',), ('cap',), ('det', 'sem'), ('sem', 'cap')])
+def test_any_subset_of_heads_is_a_model(tasks):
+    model = build(tasks)
+    losses = losses_of(model, [labelled_sample(), labelled_sample(seed=1)])
+    assert set(losses) == set().union(*(LOSSES[task] for task in tasks))
+    with torch.no_grad():
+        (sample, _) = model.eval().test_step(batch([labelled_sample(), labelled_sample()]))
+    assert ('pred_instances' in sample) == ('det' in tasks)
+    assert ('pred_sem_seg' in sample) == ('sem' in tasks)
+    assert ('pred_caption_score' in sample) == ('cap' in tasks)
+
+
+@pytest.mark.parametrize('tasks', [(), ('det',), ('cap',), ('sem', 'cap'), ('det', 'ins')])
+def test_missing_labels_keep_every_parameter_in_the_graph(tasks):
+    model = build()
+    samples = [labelled_sample(tasks=tasks), labelled_sample(tasks=tasks)]
+    if 'cap' not in tasks:
+        for sample in samples:
+            del sample.caption_view
+    losses = losses_of(model, samples)
+    unlabelled = set().union(*(LOSSES[task] for task in LOSSES if task not in tasks))
+    assert all(float(losses[name].detach()) == 0 for name in unlabelled)
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_captions_learn_from_their_own_view():
+    # In training mode: an untrained network with running statistics hardly sees its input.
+    one, other = labelled_sample(seed=0), labelled_sample(seed=0)
+    other.caption_view = 255 - other.caption_view
+    first, second = (losses_of(build(), [sample, sample]) for sample in (one, other))
+    assert not torch.allclose(first['loss_cap_ce'], second['loss_cap_ce'])
+    assert all(torch.equal(first[name], second[name]) for name in first if name != 'loss_cap_ce')
+
+
+def test_some_images_of_the_batch_carry_captions():
+    model = build().eval()
+    captioned, bare = labelled_sample(), labelled_sample(tasks=('det', 'ins', 'sem'))
+    del bare.caption_view
+    mixed, alone = losses_of(model, [bare, captioned]), losses_of(model, [captioned])
+    assert torch.allclose(mixed['loss_cap_ce'], alone['loss_cap_ce'], rtol=1e-5)
+
+
+def test_predictions_of_all_tasks_have_the_size_of_the_picture():
+    model = build().eval()
+    sample = labelled_sample()
+    sample.set_metainfo(dict(ori_shape=(50, 100), img_shape=(64, 64), pad_param=(16, 16, 0, 0), scale_factor=(0.64, 0.64)))
+    with torch.no_grad():
+        (result,) = model.test_step(batch([sample]))
+    assert isinstance(result, DetDataSample)
+    assert result.pred_instances.masks.shape[1:] == (50, 100)
+    assert result.pred_sem_seg.sem_seg.shape == result.pred_panoptic_seg.sem_seg.shape == (1, 50, 100)
+    assert result.pred_instances.bboxes.shape == (len(result.pred_instances), 4)
+    assert result.pred_caption_score <= 0
+
+
+def test_tensor_mode_gives_named_outputs_and_traces():
+    model = build().eval()
+    inputs = torch.rand(1, 3, 64, 64)
+    outputs = model(inputs)
+    shapes = {name: tuple(value.shape) for name, value in outputs.items()}
+    assert shapes == dict(
+        cls_logits=(1, 84, 4),
+        box_dists=(1, 84, 64),
+        mask_coefs=(1, 84, 8),
+        mask_protos=(1, 8, 16, 16),
+        sem_logits=(1, 6, 16, 16),
+        cap_logits=(1, 1, 20),
+    )
+    traced = torch.jit.trace(model, inputs, strict=False)
+    other = torch.rand(1, 3, 64, 64)
+    for name, value in traced(other).items():
+        assert torch.allclose(value, model(other)[name], atol=1e-4), name
+
+
+def test_wrong_heads_are_named():
+    with pytest.raises(ValueError, match=r"heads must name tasks out of .*got \['depth'\]"):
+        MODELS.build({**tiny_model(), 'heads': dict(depth=dict())})
+    cfg = tiny_model()
+    with pytest.raises(ValueError, match=r"heads\['sem'\] is a YOLORDetectionHead"):
+        MODELS.build({**cfg, 'heads': dict(sem=cfg['heads']['det'])})
+    with pytest.raises(ValueError, match=r"the head for 'ins' needs .*'assignment'"):
+        MODELS.build({**cfg, 'heads': dict(ins=cfg['heads']['ins'])})
