@@ -1,6 +1,6 @@
 """Shapes, the embedded data set: seeded scenes in COCO's formats, with ground truth for all four tasks.
 
-Needs numpy, OpenCV and pycocotools, no torch.
+The modules here need numpy, OpenCV and pycocotools; none of them uses torch.
 """
 
 from .captions import write_captions

@@ -24,9 +24,9 @@ _WALL = CATEGORY_ID['brick-wall']
 
 
 class _Seen(NamedTuple):
-    """One object as it is seen: its segment index, box (x1, y1, x2, y2) px and area px."""
+    """One object as it is seen: index of its segment, box (x1, y1, x2, y2) px, area px, indices of what it hides."""
 
-    index: int
+    segment: int
     box: tuple[int, int, int, int]
     area: int
     covers: list[int]
@@ -166,9 +166,9 @@ def _relation(groups: list[_Group], width: int, ground: int, backdrop: int) -> s
 
 def relation(a: _Seen, b: _Seen) -> str | None:
     """How object ``a`` lies to object ``b``: who hides whom, else the axis on which their boxes are apart."""
-    if b.index in a.covers:
+    if b.segment in a.covers:
         return 'in front of'
-    if a.index in b.covers:
+    if a.segment in b.covers:
         return 'behind'
     dx = ((b.box[0] + b.box[2]) - (a.box[0] + a.box[2])) / 2
     dy = ((b.box[1] + b.box[3]) - (a.box[1] + a.box[3])) / 2
@@ -187,7 +187,8 @@ def _counted(groups: list[_Group], crowd: Thing | None, ground: int, backdrop: i
     total = sum(len(group.members) for group in groups)
     if total == 1:
         return f'there is one object and it is {one}{_at(largest.place)}'
-    return f'there are {_NUMBERS[total]} objects and the largest is {one}{_at(largest.place) if len(largest.members) == 1 else ""}'
+    where = _at(largest.place) if len(largest.members) == 1 else ''
+    return f'there are {_NUMBERS[total]} objects and the largest is {one}{where}'
 
 
 def _listed(groups: list[_Group], scene: Scene, rng: np.random.Generator) -> str:

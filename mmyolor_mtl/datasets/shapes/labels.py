@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from .classes import CATEGORY_ID, SHAPES_METAINFO, STUFF, THINGS
+from .classes import CATEGORY_ID, SHAPES_METAINFO, STUFF, THINGS, Stuff, Thing
 from .scene import Scene
 
 UNLABELLED = 255
@@ -15,12 +15,12 @@ _COLOUR = dict(zip(CATEGORY_ID.values(), SHAPES_METAINFO['palette'] + SHAPES_MET
 
 def categories(stuff: bool = False) -> list[dict[str, Any]]:
     """COCO's list of categories: things, or with ``stuff`` things and stuff as panoptic files have them."""
-    kinds = [*THINGS, *STUFF] if stuff else THINGS
+    kinds: list[Thing | Stuff] = [*THINGS, *STUFF] if stuff else [*THINGS]
     found = []
     for kind in kinds:
         entry: dict[str, Any] = {'supercategory': kind.supercategory, 'id': CATEGORY_ID[kind.name], 'name': kind.name}
         if stuff:
-            entry.update(isthing=int(kind in THINGS), color=list(kind.colour))
+            entry.update(isthing=int(isinstance(kind, Thing)), color=list(kind.colour))
         found.append(entry)
     return found
 
@@ -79,8 +79,9 @@ def describe(scene: Scene) -> tuple[list[dict[str, Any]], list[dict[str, Any]], 
     """Instances, panoptic segments and the panoptic picture of a scene.
 
     Returns:
-        COCO instance annotations without ``id`` and ``image_id``; panoptic ``segments_info``; uint8 (h, w, 3) RGB whose
-        colours encode the segment ids (R + 256 G + 65536 B), black where unlabelled.
+        COCO instance annotations without ``id`` and ``image_id``, with the object's ``colour`` added; panoptic
+        ``segments_info``; uint8 (h, w, 3) RGB whose colours encode the segment ids (R + 256 G + 65536 B), black where
+        unlabelled.
     """
     instances, segments = [], []
     painted = np.zeros((1 + max((segment.index for segment in scene.segments), default=0), 3), np.uint8)
@@ -96,18 +97,19 @@ def describe(scene: Scene) -> tuple[list[dict[str, Any]], list[dict[str, Any]], 
         common = {'category_id': segment.category_id, 'iscrowd': int(segment.crowd), 'bbox': list(box), 'area': area}
         segments.append({'id': number, **common})
         if segment.is_thing:
-            instances.append({'segmentation': segmentation(mask, box, segment.crowd), **common})
+            colour_name = {} if segment.colour is None else {'colour': segment.colour}
+            instances.append({'segmentation': segmentation(mask, box, segment.crowd), **common, **colour_name})
     return instances, segments, painted[scene.id_map]
 
 
 def _free_colour(category_id: int, taken: set[int]) -> tuple[list[int], int]:
-    """A colour near the category's own that no other segment of the picture has, and the id that it encodes."""
+    """A shade of the category's colour that no other segment of the picture has, and the id that it encodes."""
     red, green, blue = _COLOUR[category_id]
-    step = 0
+    colour = [red, green, blue]
     while True:
-        colour = [(red + 29 * step) % 256, (green + 17 * step) % 256, (blue + 11 * step) % 256]
         number = colour[0] + 256 * colour[1] + 65536 * colour[2]
         if number not in taken:
             taken.add(number)
             return colour, number
-        step += 1
+        # Darker by a seventh; once black is reached, one step in blue is enough.
+        colour = [channel * 6 // 7 for channel in colour] if max(colour) > 24 else [*colour[:2], (colour[2] + 1) % 256]

@@ -11,7 +11,7 @@ from .textures import TEXTURES, value_noise
 Rng = np.random.Generator
 
 _SKIES = ('clear-sky', 'cloudy-sky', 'sunset-sky', 'night-sky')
-_OUTDOOR = {'grass': 0.25, 'sand': 0.19, 'water': 0.26, 'snow': 0.17, 'road': 0.13}
+_OUTDOOR = {'grass': 0.22, 'sand': 0.19, 'water': 0.26, 'snow': 0.2, 'road': 0.13}
 _INDOOR = {'wood': 0.62, 'road': 0.19, 'grass': 0.19}
 _WALL_SHARE, _MOUNTAIN_SHARE, _PATCH_SHARE, _EARTH_SHARE = 0.22, 0.3, 0.35, 0.1
 

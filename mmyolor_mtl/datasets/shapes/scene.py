@@ -43,6 +43,7 @@ class Segment:
 
     @property
     def is_thing(self) -> bool:
+        """Whether the region is a thing or a crowd of things, not stuff."""
         return self.category_id <= len(THINGS)
 
 

@@ -4,8 +4,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -124,10 +125,12 @@ def _fill(
     jobs = [(split, index) for split in SPLITS for index in range(counts[split])]
     draw = partial(_write_image, root, seed, width, height)
     records: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    for done, ((split, _), record) in enumerate(zip(jobs, _each(draw, jobs, workers), strict=True), start=1):
-        records[split].append(record)
-        if progress is not None and (done % 20 == 0 or done == len(jobs)):
-            progress(done, len(jobs))
+    # Closing stops the workers before the caller removes the folder that they write to.
+    with closing(_each(draw, jobs, workers)) as results:
+        for done, ((split, _), record) in enumerate(zip(jobs, results, strict=True), start=1):
+            records[split].append(record)
+            if progress is not None and (done % 20 == 0 or done == len(jobs)):
+                progress(done, len(jobs))
     info = {'version': VERSION, 'seed': seed, 'width': width, 'height': height, **counts}
     for split in SPLITS:
         _write_annotations(root, split, records[split], f'Shapes, {split}, seed {seed}')
@@ -137,7 +140,9 @@ def _fill(
     _dump(info, root / MARKER)
 
 
-def _each(draw: Callable[[tuple[str, int]], Any], jobs: list[tuple[str, int]], workers: int) -> Iterator[Any]:
+def _each(
+    draw: Callable[[tuple[str, int]], Any], jobs: list[tuple[str, int]], workers: int
+) -> Generator[Any, None, None]:
     """Results of ``draw`` in order."""
     # OpenCV's own threads gain nothing on pictures of this size, and must not be running when the process forks.
     threads = cv2.getNumThreads()
