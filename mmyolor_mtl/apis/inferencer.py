@@ -21,6 +21,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmyolor_mtl.registry import INFERENCERS
+from mmyolor_mtl.utils.compat import register_safe_globals
 from mmyolor_mtl.visualization import MTLLocalVisualizer
 
 from .results import MTLResult
@@ -223,6 +224,7 @@ def _read_checkpoint(weights: str | Path | None) -> dict[str, Any]:
         return {}
     if '://' not in str(weights) and not Path(weights).is_file():
         raise FileNotFoundError(f'checkpoint {weights} does not exist')
+    register_safe_globals()
     return CheckpointLoader.load_checkpoint(str(weights), map_location='cpu')
 
 

@@ -128,7 +128,7 @@ def draw_tags(
     draw = ImageDraw.Draw(canvas)
     height, width = image.shape[:2]
     pad = max(2, font.size // 6)
-    taken = np.zeros((0, 4))
+    taken: np.ndarray = np.zeros((0, 4))
     for text, color, box in tags:
         size = (int(font.getlength(text)) + 2 * pad, font_height(font) + pad)
         spot = _free_spot(box, size, (width, height), taken)
@@ -148,11 +148,11 @@ def write_centred(
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas)
     rim = max(2, font.size // 7)
-    taken = np.zeros((0, 4))
+    taken: np.ndarray = np.zeros((0, 4))
     for text, (x, y) in texts:
         half_w, half_h = font.getlength(text) / 2 + rim, font_height(font) / 2
-        x = int(np.clip(x, half_w, max(half_w, image.shape[1] - half_w)))
-        y = int(np.clip(y, half_h, max(half_h, image.shape[0] - half_h)))
+        x = round(min(max(x, half_w), max(half_w, image.shape[1] - half_w)))
+        y = round(min(max(y, half_h), max(half_h, image.shape[0] - half_h)))
         spot = (x - half_w, y - half_h, x + half_w, y + half_h)
         if _covered(spot, taken):
             continue
