@@ -14,8 +14,10 @@ STUB = 'import sys\nprint("STUB", *sys.argv[1:])\n'
 
 @pytest.fixture(scope='session')
 def wheel(repo_root, tmp_path_factory) -> Path:
-    """The wheel that ``pip install .`` would install, built from a copy of what git tracks."""
-    listed = subprocess.run(['git', '-C', str(repo_root), 'ls-files', '-z'], capture_output=True, text=True)
+    """The wheel that ``pip install .`` would install, built from a copy of what git tracks or would track."""
+    listed = subprocess.run(
+        ['git', '-C', str(repo_root), 'ls-files', '-co', '--exclude-standard', '-z'], capture_output=True, text=True
+    )
     if listed.returncode:
         pytest.skip('not a git checkout')
     source, target = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('wheel')
@@ -63,7 +65,7 @@ def make_environment(path: Path, wheel: Path, *requirements: str) -> MimEnvironm
     venv.create(path, with_pip=True)
     env = MimEnvironment(path)
     # Without their own requirements: the mims pin an old setuptools for downloads that are of no use here.
-    env.pip('setuptools<81', 'click', 'colorama', 'model-index', 'requests', 'rich', 'tabulate', 'pandas', 'typing')
+    env.pip('setuptools<81', 'click', 'colorama', 'model-index', 'requests', 'rich', 'tabulate', 'pandas')
     env.pip('--no-deps', *requirements, str(wheel))
     for script in path.glob('lib/python*/site-packages/mmyolor_mtl/.mim/tools/t*.py'):
         script.write_text(STUB)

@@ -1,7 +1,11 @@
 """What a wheel holds, and what the indexes for mim say."""
 
+import zipfile
+
 import pytest
 import yaml
+
+from mmyolor_mtl import __version__
 
 
 def test_wheel_holds_what_mim_looks_for(wheel_names, repo_root):
@@ -13,14 +17,12 @@ def test_wheel_holds_what_mim_looks_for(wheel_names, repo_root):
 
 
 def test_wheel_holds_the_package_and_nothing_else(wheel_names):
-    assert {name.split('/')[0] for name in wheel_names} == {'mmyolor_mtl', 'mmyolor_mtl-0.1.0.dist-info'}
+    assert {name.split('/')[0] for name in wheel_names} == {'mmyolor_mtl', f'mmyolor_mtl-{__version__}.dist-info'}
     assert 'mmyolor_mtl/__main__.py' in wheel_names
     assert not [name for name in wheel_names if name.startswith('mmyolor_mtl/tools/')]  # mim test would prefer it
 
 
 def test_one_top_level_name(wheel):
-    import zipfile
-
     with zipfile.ZipFile(wheel) as archive:
         top_level = next(name for name in archive.namelist() if name.endswith('top_level.txt'))
         assert archive.read(top_level).decode().split() == ['mmyolor_mtl']

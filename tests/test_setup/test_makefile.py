@@ -7,9 +7,19 @@ import subprocess
 import pytest
 import yaml
 
-
 # A make that runs these tests hands its own options down.
-INHERITED = ('MAKEFLAGS', 'MFLAGS', 'MAKEOVERRIDES', 'MAKELEVEL', 'STACK', 'PYTHON', 'TORCH', 'WHEELS', 'VENV', 'DEMO_ARGS')
+INHERITED = (
+    'MAKEFLAGS',
+    'MFLAGS',
+    'MAKEOVERRIDES',
+    'MAKELEVEL',
+    'STACK',
+    'PYTHON',
+    'TORCH',
+    'WHEELS',
+    'VENV',
+    'DEMO_ARGS',
+)
 
 
 def make(repo_root, *arguments):

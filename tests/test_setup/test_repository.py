@@ -10,7 +10,9 @@ from setup_env.stacks import STACKS
 
 # Written in pieces, as this file is tracked too: folders of one machine, and hosts that a user's settings choose.
 FORBIDDEN = re.compile(
-    '|'.join(['/wo' + 'rk/', '/ro' + 'ot/', '/fa' + 'rm/', '/tmp/(?:lab|spec|bash)', r'py' + r'pi\.org', 'python' + 'hosted'])
+    '|'.join(
+        ['/wo' + 'rk/', '/ro' + 'ot/', '/fa' + 'rm/', '/tmp/(?:lab|spec|bash)', r'py' + r'pi\.org', 'python' + 'hosted']
+    )
 )
 
 
@@ -35,7 +37,9 @@ def test_no_machine_paths_and_no_registry_hosts(tracked):
 
 
 def test_config_stems_are_unique(tracked, repo_root):
-    stems = Counter(path.stem for path in tracked if path.suffix == '.py' and 'configs' in path.relative_to(repo_root).parts)
+    stems = Counter(
+        path.stem for path in tracked if path.suffix == '.py' and 'configs' in path.relative_to(repo_root).parts
+    )
     assert not [stem for stem, count in stems.items() if count > 1]
 
 
