@@ -187,6 +187,8 @@ def run(args: argparse.Namespace) -> None:
     from mmengine.runner import find_latest_checkpoint
 
     began = time.time()
+    if args.keep and find_latest_checkpoint(args.work_dir) is None:
+        raise FileNotFoundError(f'{args.work_dir} holds no checkpoint: run without --keep')
     prepare_data(args)
     cfg = prepare_config(args)
     if not args.keep:
@@ -195,7 +197,7 @@ def run(args: argparse.Namespace) -> None:
     train_seconds = None if args.keep else round(time.time() - train_began, 1)
     checkpoint = find_latest_checkpoint(cfg.work_dir)
     if checkpoint is None:
-        raise FileNotFoundError(f'{cfg.work_dir} holds no checkpoint: run without --keep')
+        raise FileNotFoundError(f'{cfg.work_dir} holds no checkpoint after training: see default_hooks.checkpoint')
     figures = evaluate(cfg, checkpoint)
     if train_seconds is not None:
         figures['train_seconds'] = train_seconds

@@ -170,8 +170,8 @@ def legend(
     """
     rest = len(entries) - most
     entries = [*entries[:most], (f'and {rest} more', PAPER)] if rest > 0 else entries
-    gap, chip = font.size, font.size
-    row_height = font_height(font) + font.size // 2
+    gap = chip = int(font.size)
+    row_height = font_height(font) + gap // 2
     places: list[tuple[int, int]] = []
     x = row = 0
     for name, _ in entries:
