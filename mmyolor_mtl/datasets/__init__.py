@@ -1,0 +1,18 @@
+"""Data sets and their transforms."""
+
+from . import transforms  # noqa: F401  (registers them)
+from .coco_classes import COCO_METAINFO
+from .coco_mtl import COCOMultiTaskDataset, ShapesDataset
+from .label_space import TASKS, UNLABELLED, VISION_TASKS, semantic_lut
+from .shapes import SHAPES_METAINFO
+
+__all__ = [
+    'COCO_METAINFO',
+    'SHAPES_METAINFO',
+    'TASKS',
+    'UNLABELLED',
+    'VISION_TASKS',
+    'COCOMultiTaskDataset',
+    'ShapesDataset',
+    'semantic_lut',
+]

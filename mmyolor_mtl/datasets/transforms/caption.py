@@ -1,0 +1,76 @@
+"""The weak view and its sentence (REFERENCE_SPEC 4.4): captions see the whole picture, unaltered."""
+
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmyolor_mtl.registry import TOKENIZERS, TRANSFORMS
+
+from .labels import PAD_VALUE, fitted_size, pad_pixels, resize_pixels, split_padding
+
+
+@TRANSFORMS.register_module()
+class CaptionView(BaseTransform):
+    """Keep a resized and padded copy of the picture for the caption task, before the strong transforms run.
+
+    Images without a caption get no view.
+
+    Required keys: ``img``, ``labelled_tasks``. Added keys: ``caption_view`` (h, w, 3) uint8, ``caption_region``
+    (x1, y1, x2, y2) px, what of the view is picture and not padding.
+
+    Args:
+        scale (tuple[int, int]): (w, h) of the view, px.
+        pad_val (int): Grey of the padding, 0..255.
+    """
+
+    def __init__(self, scale: tuple[int, int], pad_val: int = PAD_VALUE) -> None:
+        self.scale = (int(scale[0]), int(scale[1]))
+        self.pad_val = pad_val
+
+    def transform(self, results: dict) -> dict:
+        """Add the view if the image has a caption."""
+        if 'cap' not in results['labelled_tasks']:
+            return results
+        image = results['img']
+        inner = fitted_size(image.shape[:2], self.scale)
+        padding = split_padding(inner, self.scale)
+        view = pad_pixels(resize_pixels(image, inner), padding, self.pad_val)
+        # Nothing was copied if the picture had this very size: the next transforms must not draw into the view.
+        results['caption_view'] = view.copy() if view is image else view
+        top, _, left, _ = padding
+        results['caption_region'] = (left, top, left + inner[1], top + inner[0])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(scale={self.scale}, pad_val={self.pad_val})'
+
+
+@TRANSFORMS.register_module()
+class TokenizeCaption(BaseTransform):
+    """Draw one of the image's captions at random and turn it into ids.
+
+    Required keys: ``captions``, ``labelled_tasks``. Added key: ``gt_caption_ids`` (T,) int64, start to end token.
+
+    Args:
+        tokenizer (dict): Config of a tokenizer from the registry ``TOKENIZERS``.
+        max_length (int): Longest T, start and end included.
+    """
+
+    def __init__(self, tokenizer: dict[str, Any], max_length: int) -> None:
+        if max_length < 3:
+            raise ValueError(f'max_length={max_length} leaves no room for a word between start and end')
+        # The registry is a root of its own, which the default scope of a config does not lead to.
+        self.tokenizer = TOKENIZERS.build({'_scope_': 'mmyolor_mtl', **tokenizer})
+        self.max_length = max_length
+
+    def transform(self, results: dict) -> dict:
+        """Add the ids if the image has a caption."""
+        if 'cap' in results['labelled_tasks']:
+            captions = results['captions']
+            text = captions[np.random.randint(len(captions))]
+            results['gt_caption_ids'] = np.asarray(self.tokenizer.encode(text, self.max_length), dtype=np.int64)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(tokenizer={self.tokenizer}, max_length={self.max_length})'

@@ -1,0 +1,205 @@
+"""Letterbox, random affine and flip: pixels, boxes, masks and semantic map move together."""
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+from mmyolor_mtl.registry import TRANSFORMS
+
+from ..label_space import UNLABELLED
+from .labels import (
+    PAD_VALUE,
+    fitted_size,
+    move_labels,
+    pad_pixels,
+    require_network_space,
+    resize_pixels,
+    split_padding,
+    warp_pixels,
+)
+from .polygons import FlatPolygons
+
+
+@TRANSFORMS.register_module()
+class Letterbox(BaseTransform):
+    """Fit the picture into a frame, keep its aspect, centre it on grey (REFERENCE_SPEC 4.2).
+
+    Labels move along if they are loaded already; see :class:`LoadMTLAnnotations`.
+
+    Modified keys: ``img, img_shape``, labels. Added keys: ``scale_factor`` (w, h), ``pad_param`` (top, bottom, left,
+    right) px.
+
+    Args:
+        scale (tuple[int, int]): (w, h) of the frame, px.
+        allow_scale_up (bool): Enlarge smaller pictures.
+        pad_val (int): Grey of the padding, 0..255.
+        area_shrink (bool): Average pixels when shrinking; otherwise bilinear, which training uses.
+    """
+
+    def __init__(
+        self,
+        scale: tuple[int, int],
+        allow_scale_up: bool = True,
+        pad_val: int = PAD_VALUE,
+        area_shrink: bool = True,
+    ) -> None:
+        self.scale = (int(scale[0]), int(scale[1]))
+        self.allow_scale_up = allow_scale_up
+        self.pad_val = pad_val
+        self.area_shrink = area_shrink
+
+    def transform(self, results: dict) -> dict:
+        """Resize and pad."""
+        image = results['img']
+        shape = image.shape[:2]
+        inner = fitted_size(shape, self.scale, self.allow_scale_up)
+        padding = split_padding(inner, self.scale)
+        shrinks = inner[0] < shape[0] or inner[1] < shape[1]
+        method = cv2.INTER_AREA if shrinks and self.area_shrink else cv2.INTER_LINEAR
+        results['img'] = pad_pixels(resize_pixels(image, inner, method), padding, self.pad_val)
+        results['img_shape'] = results['img'].shape[:2]
+        ratio_w, ratio_h = inner[1] / shape[1], inner[0] / shape[0]
+        results['scale_factor'] = (ratio_w, ratio_h)
+        results['pad_param'] = padding
+        matrix = np.array([[ratio_w, 0, padding[2]], [0, ratio_h, padding[0]], [0, 0, 1]])
+        move_labels(results, matrix, results['img_shape'])
+        if 'gt_seg_map' in results:
+            results['gt_seg_map'] = np.stack(
+                [
+                    pad_pixels(resize_pixels(layer, inner, cv2.INTER_NEAREST_EXACT), padding, UNLABELLED)
+                    for layer in results['gt_seg_map']
+                ]
+            )
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(scale={self.scale}, allow_scale_up={self.allow_scale_up}, pad_val={self.pad_val}, '
+            f'area_shrink={self.area_shrink})'
+        )
+
+
+@TRANSFORMS.register_module()
+class MTLRandomAffine(BaseTransform):
+    """Scale, shift, rotate and shear at random (REFERENCE_SPEC 4.3).
+
+    The middle of the input, a picture or a mosaic of any size, goes to the middle of the output and is then shifted.
+
+    Args:
+        img_scale (tuple[int, int]): (w, h) of the output, px.
+        scaling_ratio_range (tuple[float, float]): Scale factor is uniform in it.
+        max_translate_ratio (float): Shift is uniform up to this part of the output's width and height.
+        max_rotate_degree (float): Rotation is uniform up to it, degrees.
+        max_shear_degree (float): Shear along x and along y are uniform up to it, degrees.
+        min_side (float): An object is dropped unless its box is wider and higher than this, px ...
+        min_area_ratio (float): ... more than this part of it is visible ...
+        max_aspect (float): ... and its sides differ by less than this factor.
+        pad_val (int): Grey outside the picture, 0..255.
+
+    Raises:
+        ValueError: A range is empty or negative.
+    """
+
+    def __init__(
+        self,
+        img_scale: tuple[int, int],
+        scaling_ratio_range: tuple[float, float] = (0.1, 1.9),
+        max_translate_ratio: float = 0.1,
+        max_rotate_degree: float = 0.0,
+        max_shear_degree: float = 0.0,
+        min_side: float = 2.0,
+        min_area_ratio: float = 0.01,
+        max_aspect: float = 100.0,
+        pad_val: int = PAD_VALUE,
+    ) -> None:
+        low, high = scaling_ratio_range
+        if not 0 < low <= high:
+            raise ValueError(f'scaling_ratio_range={scaling_ratio_range} must be positive and ascending')
+        if not 0 <= max_translate_ratio <= 1:
+            raise ValueError(f'max_translate_ratio={max_translate_ratio} must be in [0, 1]')
+        if max_rotate_degree < 0 or not 0 <= max_shear_degree < 90:
+            raise ValueError(
+                f'max_rotate_degree={max_rotate_degree} and max_shear_degree={max_shear_degree} in [0, 90)'
+            )
+        self.img_scale = (int(img_scale[0]), int(img_scale[1]))
+        self.scaling_ratio_range = (float(low), float(high))
+        self.max_translate_ratio = max_translate_ratio
+        self.max_rotate_degree = max_rotate_degree
+        self.max_shear_degree = max_shear_degree
+        self.rules = {'min_side': min_side, 'min_area_ratio': min_area_ratio, 'max_aspect': max_aspect}
+        self.pad_val = pad_val
+
+    def random_matrix(self, shape: tuple[int, int]) -> np.ndarray:
+        """Draw a (3, 3) matrix for an input of (h, w) px."""
+        width, height = self.img_scale
+        limit = self.max_translate_ratio
+        scale = np.random.uniform(*self.scaling_ratio_range)
+        shift = np.random.uniform(0.5 - limit, 0.5 + limit, 2) * (width, height)
+        angle = np.deg2rad(np.random.uniform(-self.max_rotate_degree, self.max_rotate_degree))
+        shear = np.tan(np.deg2rad(np.random.uniform(-self.max_shear_degree, self.max_shear_degree, 2)))
+        centre = np.array([[1, 0, -shape[1] / 2], [0, 1, -shape[0] / 2], [0, 0, 1]])
+        turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        linear = np.eye(3)
+        linear[:2, :2] = np.array([[1, shear[0]], [shear[1], 1]]) @ turn
+        linear[:2, 2] = shift
+        return linear @ centre
+
+    def transform(self, results: dict) -> dict:
+        """Warp pixels and labels."""
+        require_network_space(results, type(self).__name__)
+        matrix = self.random_matrix(results['img'].shape[:2])
+        out_shape = (self.img_scale[1], self.img_scale[0])
+        results['img'] = warp_pixels(results['img'], matrix, out_shape, self.pad_val)
+        results['img_shape'] = out_shape
+        move_labels(results, matrix, out_shape, **self.rules)
+        if 'gt_seg_map' in results:
+            results['gt_seg_map'] = np.stack(
+                [warp_pixels(layer, matrix, out_shape, UNLABELLED, nearest=True) for layer in results['gt_seg_map']]
+            )
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(img_scale={self.img_scale}, scaling_ratio_range={self.scaling_ratio_range}, '
+            f'max_translate_ratio={self.max_translate_ratio}, max_rotate_degree={self.max_rotate_degree}, '
+            f'max_shear_degree={self.max_shear_degree}, rules={self.rules}, pad_val={self.pad_val})'
+        )
+
+
+@TRANSFORMS.register_module()
+class MTLRandomFlip(BaseTransform):
+    """Mirror left and right at random.
+
+    Added keys: ``flip`` (bool), ``flip_direction`` ('horizontal' or None).
+
+    Args:
+        prob (float): How often, in [0, 1].
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob={prob} must be in [0, 1]')
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Mirror pixels and labels, or leave them."""
+        require_network_space(results, type(self).__name__)
+        flip = bool(np.random.random() < self.prob)
+        results['flip'] = flip
+        results['flip_direction'] = 'horizontal' if flip else None
+        if not flip:
+            return results
+        results['img'] = cv2.flip(results['img'], 1)
+        height, width = results['img'].shape[:2]
+        if 'gt_bboxes' in results:
+            x1, y1, x2, y2 = results['gt_bboxes'].T
+            results['gt_bboxes'] = np.stack([width - x2, y1, width - x1, y2], axis=1)
+        if 'gt_masks' in results:
+            mirror = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]])
+            results['gt_masks'] = FlatPolygons.from_masks(results['gt_masks']).affine(mirror).to_masks(height, width)
+        if 'gt_seg_map' in results:
+            results['gt_seg_map'] = np.ascontiguousarray(results['gt_seg_map'][..., ::-1])
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob})'

@@ -1,0 +1,155 @@
+"""Moving all labels of a sample together, and warping its pixels to match.
+
+Matrices are (3, 3) and act on continuous coordinates (pixel ``i`` spans ``[i, i + 1)``), in which polygons and boxes
+are given. OpenCV counts from pixel centres, which is half a pixel less; :func:`warp_pixels` corrects for that, so
+image, semantic map and polygons stay together at any scale.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from mmdet.structures.mask import PolygonMasks
+
+from .polygons import FlatPolygons
+
+PAD_VALUE = 114  # grey of all padding (REFERENCE_SPEC 4.2)
+_HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+_HALF_BACK = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+
+
+def require_network_space(results: dict, name: str) -> None:
+    """Fail if the labels belong to the original image while its pixels were resized.
+
+    Raises:
+        ValueError: The annotations were loaded after the resizing, as test pipelines do.
+    """
+    if results.get('gt_space') == 'original':
+        raise ValueError(f'{name} moves image and labels together: put LoadMTLAnnotations before Letterbox')
+
+
+def move_labels(
+    results: dict,
+    matrix: np.ndarray,
+    out_shape: tuple[int, int],
+    *,
+    min_side: float = 0.0,
+    min_area_ratio: float = 0.0,
+    max_aspect: float = np.inf,
+) -> None:
+    """Map boxes and masks by an affine matrix, cut them to the canvas and drop what is hardly left (in place).
+
+    Boxes of images with masks become the tight boxes of the visible part of the mask.
+
+    Args:
+        results (dict): Sample with ``gt_bboxes`` (N, 4) and perhaps ``gt_masks``.
+        matrix (np.ndarray): (3, 3) affine matrix on continuous pixel coordinates.
+        out_shape (tuple[int, int]): (h, w) of the canvas, px.
+        min_side (float): Width and height must exceed it, px.
+        min_area_ratio (float): Least visible part of the box, relative to its scaled area before.
+        max_aspect (float): Longer over shorter side must stay below it.
+    """
+    if 'gt_bboxes' not in results:
+        return
+    height, width = out_shape
+    before = results['gt_bboxes'].astype(np.float64)
+    polygons = None
+    if 'gt_masks' in results:
+        polygons, boxes = FlatPolygons.from_masks(results['gt_masks']).affine(matrix).clip(width, height)
+    else:
+        boxes = _move_boxes(before, matrix)
+        boxes = np.clip(boxes, 0, [width, height, width, height])
+    sides = boxes[:, 2:] - boxes[:, :2]
+    area = sides.prod(1)
+    scaled = (before[:, 2:] - before[:, :2]).prod(1) * abs(np.linalg.det(matrix[:2, :2]))
+    with np.errstate(divide='ignore', invalid='ignore'):
+        aspect = sides.max(1, initial=0) / sides.min(1, initial=np.inf)
+    keep = (sides > min_side).all(1) & (area > min_area_ratio * scaled) & (aspect < max_aspect)
+    results['gt_bboxes'] = boxes[keep].astype(np.float32)
+    for key in ('gt_bboxes_labels', 'gt_ignore_flags'):
+        results[key] = results[key][keep]
+    if polygons is not None:
+        results['gt_masks'] = (polygons if keep.all() else polygons.select(keep)).to_masks(height, width)
+
+
+def _move_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ matrix[:2, :2].T + matrix[:2, 2]
+    return np.concatenate([corners.min(1), corners.max(1)], axis=1)
+
+
+def concat_labels(parts: list[dict], shape: tuple[int, int]) -> dict[str, Any]:
+    """Instances of several samples with the same labelled vision tasks, in order.
+
+    Args:
+        parts (list[dict]): Samples whose labels live on one canvas.
+        shape (tuple[int, int]): (h, w) of it, px.
+
+    Returns:
+        dict: ``gt_bboxes, gt_bboxes_labels, gt_ignore_flags, gt_masks``, as far as the samples have them.
+    """
+    merged: dict[str, Any] = {}
+    for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
+        if key in parts[0]:
+            merged[key] = np.concatenate([part[key] for part in parts])
+    if 'gt_masks' in parts[0]:
+        merged['gt_masks'] = PolygonMasks([one for part in parts for one in part['gt_masks'].masks], *shape)
+    return merged
+
+
+def warp_pixels(
+    pixels: np.ndarray, matrix: np.ndarray, out_shape: tuple[int, int], fill: int, nearest: bool = False
+) -> np.ndarray:
+    """Warp an image or a map by a (3, 3) matrix on continuous pixel coordinates.
+
+    Args:
+        pixels (np.ndarray): (H, W) or (H, W, C) uint8.
+        matrix (np.ndarray): (3, 3) affine matrix, source to target.
+        out_shape (tuple[int, int]): (h, w) of the result, px.
+        fill (int): Value outside the source, 0..255.
+        nearest (bool): Nearest neighbour instead of bilinear.
+
+    Returns:
+        np.ndarray: (h, w) or (h, w, C) uint8.
+    """
+    centred = (_HALF_BACK @ matrix @ _HALF)[:2]
+    flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    value = (fill,) * 3 if pixels.ndim == 3 else fill
+    return cv2.warpAffine(pixels, centred, out_shape[::-1], flags=flags, borderValue=value)
+
+
+def fitted_size(shape: tuple[int, int], scale: tuple[int, int], allow_scale_up: bool = True) -> tuple[int, int]:
+    """Size of an image that fits a frame and keeps its aspect (REFERENCE_SPEC 4.2).
+
+    Args:
+        shape (tuple[int, int]): (h, w) of the image, px.
+        scale (tuple[int, int]): (w, h) of the frame, px.
+        allow_scale_up (bool): Enlarge smaller images.
+
+    Returns:
+        tuple[int, int]: New (h, w), at least 1 px each, fractions cut off.
+    """
+    ratio = min(scale[0] / shape[1], scale[1] / shape[0])
+    if not allow_scale_up:
+        ratio = min(ratio, 1.0)
+    # 640 / 427 * 427 is 639.99...: the small term keeps a full side full.
+    return max(int(shape[0] * ratio + 1e-6), 1), max(int(shape[1] * ratio + 1e-6), 1)
+
+
+def resize_pixels(pixels: np.ndarray, shape: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """Resize to (h, w) px; the same array if it has that size already."""
+    if pixels.shape[:2] == tuple(shape):
+        return pixels
+    return cv2.resize(pixels, shape[::-1], interpolation=interpolation)
+
+
+def split_padding(inner: tuple[int, int], scale: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Padding that centres (h, w) in a frame (w, h): top, bottom, left, right px; the odd pixel goes below or right."""
+    free_h, free_w = scale[1] - inner[0], scale[0] - inner[1]
+    return free_h // 2, free_h - free_h // 2, free_w // 2, free_w - free_w // 2
+
+
+def pad_pixels(pixels: np.ndarray, padding: tuple[int, int, int, int], fill: int) -> np.ndarray:
+    """Pad top, bottom, left, right px with a constant."""
+    if not any(padding):
+        return pixels
+    return cv2.copyMakeBorder(pixels, *padding, cv2.BORDER_CONSTANT, value=(fill,) * 3)

@@ -1,0 +1,120 @@
+"""Labels of a sample: from the data set's description to arrays."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.structures.mask import PolygonMasks
+
+from mmyolor_mtl.registry import TRANSFORMS
+
+from ..label_space import FOREIGN, TASKS, semantic_lut
+from ..validation import read_semantic_map
+from .polygons import rle_to_polygons
+
+
+@TRANSFORMS.register_module()
+class LoadMTLAnnotations(BaseTransform):
+    """Load boxes, masks and the semantic map an image is labelled for.
+
+    Placed before ``Letterbox`` (training) the labels move with the pixels; placed after it (testing) they stay in the
+    original image, where predictions are scored.
+
+    Required keys: ``labelled_tasks, instances, seg_map_path, captions, height, width`` and ``dataset``, all from
+    :class:`~mmyolor_mtl.datasets.COCOMultiTaskDataset`. A sample without ``labelled_tasks`` (a picture given to an
+    inferencer) passes unchanged.
+
+    Added keys, as far as the image is labelled: ``gt_bboxes`` (N, 4) float32 xyxy px, ``gt_bboxes_labels`` (N,) int64,
+    ``gt_ignore_flags`` (N,) bool (crowds), ``gt_masks`` PolygonMasks, ``gt_seg_map`` (1, H, W) uint8 contiguous ids
+    with 255 = unlabelled; further ``gt_space`` ('network' or 'original') and ``partner_tasks`` (all that the data set
+    has labels for, whatever ``tasks`` says).
+
+    Args:
+        tasks (Sequence[str]): Tasks to load, a subset of 'det', 'ins', 'sem', 'cap'; the others count as unlabelled.
+
+    Raises:
+        ValueError: ``tasks`` is unknown or has masks without boxes; or the image or its semantic map is of another size
+            than the annotations say.
+    """
+
+    def __init__(self, tasks: Sequence[str] = TASKS) -> None:
+        unknown = set(tasks) - set(TASKS)
+        if unknown or ('ins' in tasks and 'det' not in tasks):
+            raise ValueError(f'tasks={tuple(tasks)} must come from {TASKS}, and "ins" needs "det" beside it')
+        self.tasks = tuple(tasks)
+
+    def transform(self, results: dict) -> dict:
+        """Add the labels."""
+        if 'labelled_tasks' not in results:
+            return results
+        size = (results['height'], results['width'])
+        if tuple(results['ori_shape'][:2]) != size:
+            raise ValueError(
+                f'{results["img_path"]} (image {results["img_id"]}) is {results["ori_shape"][1]} x '
+                f'{results["ori_shape"][0]} px, its annotations say {size[1]} x {size[0]}'
+            )
+        tasks = tuple(task for task in results['labelled_tasks'] if task in self.tasks)
+        results['partner_tasks'] = results['labelled_tasks']
+        results['labelled_tasks'] = tasks
+        results['gt_space'] = 'original' if 'pad_param' in results else 'network'
+        if 'det' in tasks:
+            self._load_boxes(results)
+        if 'ins' in tasks:
+            self._load_masks(results, size)
+        if 'sem' in tasks:
+            results['gt_seg_map'] = self._load_semantic_map(results, size)
+        if 'cap' not in tasks:
+            results['captions'] = []
+        return results
+
+    @staticmethod
+    def _load_boxes(results: dict) -> None:
+        instances = results['instances']
+        results['gt_bboxes'] = np.array([one['bbox'] for one in instances], dtype=np.float32).reshape(-1, 4)
+        results['gt_bboxes_labels'] = np.array([one['bbox_label'] for one in instances], dtype=np.int64)
+        results['gt_ignore_flags'] = np.array([one['ignore_flag'] for one in instances], dtype=bool)
+
+    @staticmethod
+    def _load_masks(results: dict, size: tuple[int, int]) -> None:
+        instances = [_rings(one, *size) for one in results['instances']]
+        # A run-length mask without a pixel is rare, and nothing could be learned from it.
+        keep = np.array([len(rings) > 0 for rings in instances], dtype=bool)
+        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
+            results[key] = results[key][keep]
+        results['gt_masks'] = PolygonMasks([rings for rings in instances if rings], *size)
+
+    @staticmethod
+    def _load_semantic_map(results: dict, size: tuple[int, int]) -> np.ndarray:
+        path = results['seg_map_path']
+        values = read_semantic_map(path)
+        if values.shape != size:
+            raise ValueError(
+                f'semantic map {path} of image {results["img_id"]} is {values.shape[1]} x {values.shape[0]} px, the '
+                f'image {size[1]} x {size[0]}'
+            )
+        if 'dataset' not in results:
+            raise ValueError("semantic maps need the data set's class list: results['dataset'] is missing")
+        meta = results['dataset'].metainfo
+        lut = _lut(tuple(meta['thing_ids']), tuple(meta['stuff_ids']), bool(meta.get('extra_classes')))
+        contiguous = cv2.LUT(values, lut)
+        if (contiguous == FOREIGN).any():
+            foreign = np.unique(values[contiguous == FOREIGN])[:8].tolist()
+            raise ValueError(f'semantic map {path} of image {results["img_id"]} holds unknown ids {foreign}')
+        return contiguous[None]
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(tasks={self.tasks})'
+
+
+@lru_cache(maxsize=8)
+def _lut(thing_ids: tuple[int, ...], stuff_ids: tuple[int, ...], extra: bool) -> np.ndarray:
+    return semantic_lut({'thing_ids': thing_ids, 'stuff_ids': stuff_ids, 'extra_classes': ('other',) if extra else ()})
+
+
+def _rings(instance: dict, height: int, width: int) -> list[np.ndarray]:
+    mask = instance['mask']
+    if isinstance(mask, dict):
+        return rle_to_polygons(mask, height, width)
+    return [np.asarray(ring, dtype=np.float64) for ring in mask]
