@@ -1,4 +1,4 @@
-"""Tokenizers, vocabularies and text generation. Importing this package loads no torch."""
+"""Tokenizers, vocabularies and text generation; nothing here needs torch to be imported."""
 
 from .tokenizer import WordTokenizer, split_words
 

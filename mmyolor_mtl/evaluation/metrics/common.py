@@ -1,0 +1,74 @@
+"""What the metrics share: which samples carry a label, and results that survive gathering."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+
+T = TypeVar('T')
+
+
+def is_labelled(sample: Mapping[str, Any], task: str, field: str) -> bool:
+    """Whether the image carries labels of a task: by ``labelled_tasks``, or, without that, by the field's presence.
+
+    Args:
+        sample (Mapping[str, Any]): A data sample as a dict.
+        task (str): 'det', 'ins', 'sem' or 'cap'.
+        field (str): The ground-truth field of that task.
+    """
+    tasks = sample.get('labelled_tasks')
+    return bool(sample.get(field)) if tasks is None else task in tasks
+
+
+def require(sample: Mapping[str, Any], field: str, metric: str, cause: str) -> Any:
+    """Get a field that the metric cannot do without.
+
+    Raises:
+        ValueError: It is missing; the message names the image, the field and ``cause``.
+    """
+    value = sample.get(field)
+    if value is None:
+        raise ValueError(f'{metric}: image {sample.get("img_id")} has no {field}: {cause}')
+    return value
+
+
+def to_map(field: Mapping[str, Any], name: str, img_id: Any) -> np.ndarray:
+    """Get the (H, W) int64 map of a ``PixelData`` that was turned into a dict.
+
+    Raises:
+        ValueError: It does not have the shape (1, H, W).
+    """
+    values = field['sem_seg']
+    array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    if array.ndim != 3 or array.shape[0] != 1:
+        raise ValueError(f'{name} of image {img_id} has shape {array.shape}, expected (1, H, W)')
+    return array[0].astype(np.int64)
+
+
+def unique_images(results: Iterable[tuple[Any, T]]) -> list[tuple[Any, T]]:
+    """Keep the first result of each image: samplers repeat images so that all ranks get the same number.
+
+    Args:
+        results (Iterable[tuple]): Pairs of image id and anything; those whose id is None are all kept.
+    """
+    seen = set()
+    kept = []
+    for img_id, value in results:
+        if img_id is not None and img_id in seen:
+            continue
+        seen.add(img_id)
+        kept.append((img_id, value))
+    return kept
+
+
+def warn_unlabelled(metric: str, task: str) -> None:
+    """Say that there was nothing to evaluate."""
+    print_log(
+        f'{metric}: no sample carries labels of the task {task!r}, so it reports nothing. Check the annotation paths '
+        'of the evaluated data set, or remove the metric.',
+        logger='current',
+        level=logging.WARNING,
+    )
