@@ -8,6 +8,16 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
+    # Average of the weights and of the batch statistics; it is what is evaluated and saved.
+    ema=dict(
+        type='EMAHook',
+        ema_type='ExpMomentumEMA',
+        momentum=0.0001,
+        gamma=2000,
+        update_buffers=True,
+        strict_load=False,
+        priority=49,
+    ),
     tokenizer=dict(type='mmyolor_mtl.TokenizerMetaHook'),
     progress=dict(type='mmyolor_mtl.MTLProgressHook'),
     eval_table=dict(type='mmyolor_mtl.EvalTableHook'),

@@ -23,7 +23,6 @@ model = dict(
             in_channels=(512, 1024, 1024),
             source='backbone',
             vocab_size=30522,
-            tokenizer=None,
         ),
     ),
     test_cfg=dict(panoptic=dict(num_things=num_things, num_evaluated=num_things + num_stuff, score_thr=0.25)),

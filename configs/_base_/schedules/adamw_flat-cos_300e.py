@@ -26,15 +26,4 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-default_hooks = dict(
-    ema=dict(
-        type='EMAHook',
-        ema_type='ExpMomentumEMA',
-        momentum=0.0001,
-        gamma=2000,
-        update_buffers=True,
-        strict_load=False,
-        priority=49,
-    )
-)
 auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -92,7 +92,7 @@ class CaptionHead(TaskHead):
         self.strides = tuple(strides)
         self.loss_weight = loss_weight
         self.label_smoothing = label_smoothing
-        self.tokenizer = None if tokenizer is None else TOKENIZERS.build(tokenizer)
+        self.tokenizer = None if tokenizer is None else TOKENIZERS.build({'_scope_': 'mmyolor_mtl', **tokenizer})
         self.vocab_size = _check_vocab_size(vocab_size, self.tokenizer)
         self.special_ids = {k: getattr(self.tokenizer, k, i) for k, i in SPECIAL_IDS.items()}
         self.test_cfg = _check_test_cfg(test_cfg or {}, max_length)
