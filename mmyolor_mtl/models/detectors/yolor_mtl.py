@@ -4,8 +4,9 @@ from typing import Any
 
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
+from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...registry import MODELS
 from ..heads.panoptic_fusion import fuse_panoptic
@@ -54,8 +55,9 @@ class YOLORMTL(BaseDetector):
             raise ValueError(f'heads must name tasks out of {TASKS}, got {sorted(heads)}')
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
-        # In the order of TASKS, in which a head comes after those whose results it needs.
-        self.heads = nn.ModuleDict({task: MODELS.build(heads[task]) for task in TASKS if task in heads})
+        # In the order of TASKS, in which a head comes after those whose results it needs. MMEngine's ModuleDict, as
+        # torch's would keep init_weights from reaching the heads.
+        self.heads = ModuleDict({task: MODELS.build(heads[task]) for task in TASKS if task in heads})
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg or {}
         self._check_heads()

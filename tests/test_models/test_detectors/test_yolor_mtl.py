@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 
+from mmyolor_mtl.models.heads.detection_head import last_conv
 from mmyolor_mtl.registry import MODELS
 
 from ..helpers import labelled_sample, tiny_model
@@ -43,6 +44,11 @@ def test_all_tasks_train_together():
     sum(losses.values()).backward()
     missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert missing == []
+
+
+def test_initialisation_reaches_the_heads():
+    biases = [last_conv(branch).bias for branch in build().heads['det'].cls_branches]
+    assert all((bias < -5).all() for bias in biases)
 
 
 @pytest.mark.parametrize('tasks', [('det',), ('det', 'ins'), ('sem',), ('cap',), ('det', 'sem'), ('sem', 'cap')])
