@@ -1,8 +1,8 @@
 """COCO-layout data with labels for any subset of four tasks: boxes, masks, semantic maps, captions."""
 
 import json
+import logging
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -69,6 +69,7 @@ class COCOMultiTaskDataset(BaseDetDataset):
     """
 
     METAINFO: dict = COCO_METAINFO
+    _fully_initialized: bool
 
     def __init__(
         self,
@@ -361,9 +362,11 @@ class COCOMultiTaskDataset(BaseDetDataset):
         if self.test_mode:
             raise RuntimeError(f'image {info["img_id"]} cannot be evaluated: {fault}')
         self._broken[idx] = 1
-        message = f'image {info["img_id"]} is skipped: {fault} ({self.num_broken} broken so far)'
-        print_log(message, 'current', level=30)
-        warnings.warn(message, stacklevel=2)
+        print_log(
+            f'image {info["img_id"]} is left out of training: {fault} ({self.num_broken} such images so far)',
+            logger='current',
+            level=logging.WARNING,
+        )
         return None
 
     def _find_fault(self, info: Mapping) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pycocotools.mask as mask_utils
 from mmdet.structures.mask import PolygonMasks
 
-_MIN_AREA = 1e-3  # px^2; what is left below this is rounding
+_MIN_AREA = 0.05  # px^2; a cut-off part below this cannot be seen, but would stretch the box to the border
 _CORNER_STEP = 1e-3  # px; corners are tested this far inside, as objects often end exactly on the border
 
 
