@@ -170,7 +170,7 @@ def check_files(infos: Sequence[Mapping], level: str, known_values: np.ndarray, 
         return found
 
     with ThreadPoolExecutor(max_workers=8) as pool:
-        for found in pool.map(check, infos, chunksize=64):
+        for found in pool.map(check, infos):
             for text in found:
                 problems.add(text)
 
