@@ -4,11 +4,13 @@ import argparse
 import contextlib
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
 from . import checks, mmcv_build
 from .checks import SetupError
@@ -61,6 +63,9 @@ def keys(args: argparse.Namespace) -> tuple[str, str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the set-up and return the exit status."""
+    # The compilers run in a session of their own; ended like Ctrl-C, the set-up takes them along.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         args = parse_arguments(arguments)
         env_key, key = keys(args)
@@ -77,6 +82,10 @@ def main(arguments: Sequence[str]) -> int:
         print('\nsetup: interrupted; the next run makes the environment again', file=sys.stderr)
         return 130
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _set_up(env: Environment, args: argparse.Namespace, env_key: str, key: str) -> None:

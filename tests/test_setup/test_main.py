@@ -1,5 +1,7 @@
 """The set-up as a whole, with pip and the network replaced."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -8,6 +10,14 @@ import pytest
 from setup_env import checks, main, mmcv_build
 from setup_env.checks import SetupError
 from setup_env.environment import Environment
+
+
+@pytest.fixture(autouse=True)
+def _restore_signals():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -82,6 +92,33 @@ def test_interruption_is_never_taken_for_done(pretended, root, monkeypatch):
         patch.setattr(Environment, 'pip_install', interrupt)
         assert main.main([]) == 130
     assert Environment(root / '.venv').read_note()['state'] == 'building'
+
+
+def test_ended_set_up_takes_its_compilers_along(repo_root, tmp_path):
+    script = f"""
+import signal, sys
+from pathlib import Path
+sys.path.insert(0, {str(repo_root / 'scripts')!r})
+from setup_env import main, mmcv_build
+
+def build(*_):
+    code = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'
+    log = Path({str(tmp_path / 'log')!r})
+    mmcv_build._run_with_progress([sys.executable, '-c', code], {{}}, log, 60)
+
+main.ROOT, main._set_up = Path({str(tmp_path)!r}), build
+main.keys = lambda args: ('', '')
+sys.exit(main.main([]))
+"""
+    process = subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not ((tmp_path / 'log').exists() and (tmp_path / 'log').read_text()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 130
+    child = int((tmp_path / 'log').read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
 
 
 @pytest.mark.parametrize(
