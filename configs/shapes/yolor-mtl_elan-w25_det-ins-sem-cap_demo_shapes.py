@@ -7,7 +7,7 @@ _base_ = [
 ]
 
 # ---------------------------------------------------------------- what people change
-max_epochs = 6
+max_epochs = 5
 close_mosaic_epochs = 1
 base_lr = 0.002
 widen_factor = 0.25
@@ -21,11 +21,16 @@ model = dict(
     backbone=dict(widen_factor=widen_factor),
     neck=dict(in_channels=backbone_channels, widen_factor=widen_factor),
     heads=dict(
-        det=dict(
-            num_classes=num_things, in_channels=neck_channels, test_cfg=dict(score_thr=0.01, max_per_img=100)
-        ),
+        det=dict(num_classes=num_things, in_channels=neck_channels, test_cfg=dict(score_thr=0.01, max_per_img=100)),
         ins=dict(in_channels=neck_channels, proto_channels=64),
-        sem=dict(num_classes=num_things + num_stuff, in_channels=neck_channels),
+        # Things cover few pixels; in minutes they are only learnt if the semantic terms weigh more than for COCO.
+        sem=dict(
+            num_classes=num_things + num_stuff,
+            in_channels=neck_channels,
+            hidden_channels=64,
+            loss_focal=dict(loss_weight=100.0),
+            loss_dice=dict(loss_weight=5.0),
+        ),
         cap=dict(
             in_channels=backbone_channels,
             embed_dims=128,
@@ -50,14 +55,14 @@ param_scheduler = [
     dict(
         type='CosineAnnealingLR',
         eta_min_ratio=0.02,
-        begin=max_epochs // 3,
-        T_max=max_epochs - max_epochs // 3,
+        begin=max_epochs // 2,
+        T_max=max_epochs - max_epochs // 2,
         end=max_epochs,
         by_epoch=True,
         convert_to_iter_based=True,
     ),
 ]
-default_hooks = dict(logger=dict(interval=25), ema=dict(momentum=0.005, gamma=100), checkpoint=dict(max_keep_ckpts=1))
+default_hooks = dict(logger=dict(interval=50), ema=dict(momentum=0.005, gamma=200), checkpoint=dict(max_keep_ckpts=1))
 custom_hooks = [
     dict(
         type='PipelineSwitchHook',

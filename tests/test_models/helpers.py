@@ -48,9 +48,7 @@ def labelled_sample(
 def tiny_model(**overrides) -> dict:
     """Config of a four-task network that is 1/16 as wide as the paper's."""
     backbone = dict(type='mmyolor_mtl.ELANBackbone', widen_factor=1 / 16, deepen_factor=0.5)
-    neck = dict(
-        type='mmyolor_mtl.ELANPAFPN', in_channels=(32, 64, 64), widen_factor=1 / 16, deepen_factor=0.5
-    )
+    neck = dict(type='mmyolor_mtl.ELANPAFPN', in_channels=(32, 64, 64), widen_factor=1 / 16, deepen_factor=0.5)
     channels = (16, 32, 64)
     heads = dict(
         det=dict(type='mmyolor_mtl.YOLORDetectionHead', num_classes=4, in_channels=channels),

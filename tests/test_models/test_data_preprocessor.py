@@ -16,7 +16,9 @@ def test_both_views_become_rgb_between_zero_and_one():
     data['inputs'][0][2] = 255  # red, last in BGR
     sample.caption_view[0] = 255  # blue
     out = YOLORMTLDataPreprocessor()(data, training=True)
-    assert torch.allclose(out['inputs'][0, 0], torch.tensor(1.0)) and torch.allclose(out['inputs'][0, 1:], torch.tensor(0.2))
+    assert torch.allclose(out['inputs'][0, 0], torch.tensor(1.0)) and torch.allclose(
+        out['inputs'][0, 1:], torch.tensor(0.2)
+    )
     assert out['caption_inputs'].shape == (1, 3, 64, 64)
     assert (out['caption_inputs'][0, 2] == 1).all() and out['caption_inputs'].min() >= 0
 

@@ -13,7 +13,9 @@ load_labels = [
 ]
 mosaic_and_affine = [
     dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, prob=1.0),
-    dict(type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.1, 1.9), max_translate_ratio=0.1),
+    dict(
+        type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.1, 1.9), max_translate_ratio=0.1
+    ),
 ]
 weak_view = [
     dict(type='mmyolor_mtl.CaptionView', scale=img_scale),
@@ -36,7 +38,9 @@ close_mosaic_pipeline = [
     *load_labels,
     *weak_view,
     dict(type='mmyolor_mtl.Letterbox', scale=img_scale, allow_scale_up=True),
-    dict(type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.1, 1.9), max_translate_ratio=0.1),
+    dict(
+        type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.1, 1.9), max_translate_ratio=0.1
+    ),
     *colour_and_flip,
 ]
 test_pipeline = [

@@ -9,9 +9,7 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=base_lr, betas=(0.937, 0.999), eps=1e-4, weight_decay=0.005),
-    paramwise_cfg=dict(
-        norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={'.implicit': dict(decay_mult=0.0)}
-    ),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={'.implicit': dict(decay_mult=0.0)}),
     clip_grad=dict(max_norm=10.0),
 )
 param_scheduler = [

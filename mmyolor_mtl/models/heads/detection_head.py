@@ -231,9 +231,11 @@ class YOLORDetectionHead(TaskHead):
         if len(score) > self.test_cfg['nms_pre']:
             score, keep = score.topk(self.test_cfg['nms_pre'])
             anchor, label = anchor[keep], label[keep]
-        _, keep = batched_nms(boxes[anchor], score, label, self.test_cfg['nms'])
-        keep = keep[: self.test_cfg['max_per_img']]
-        return InstanceData(bboxes=boxes[anchor[keep]], scores=score[keep], labels=label[keep], anchors=anchor[keep])
+        if len(score) > 0:  # mmcv's batched_nms cannot take none
+            _, keep = batched_nms(boxes[anchor], score, label, self.test_cfg['nms'])
+            keep = keep[: self.test_cfg['max_per_img']]
+            anchor, label, score = anchor[keep], label[keep], score[keep]
+        return InstanceData(bboxes=boxes[anchor], scores=score, labels=label, anchors=anchor)
 
 
 def to_image_space(boxes: Tensor, sample: DetDataSample) -> Tensor:

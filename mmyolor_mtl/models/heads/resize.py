@@ -1,6 +1,6 @@
 """From the network's letterboxed input back to the original picture."""
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from torch import Tensor
 

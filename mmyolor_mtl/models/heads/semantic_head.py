@@ -4,29 +4,35 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from ..layers.conv import INIT_CFG
+from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG, conv
 from .base_head import TaskHead, labelled_indices, zero_loss
 from .resize import resize_to_image
 
 
 @MODELS.register_module()
 class YOLORSemanticHead(TaskHead):
-    """One biased 1x1 convolution on one level, the paper's 44.5K-parameter head (REFERENCE_SPEC 2.3, 3.2, 6.3).
+    """Per-pixel classes from one level (paper section 3.1, REFERENCE_SPEC 2.3, 3.2, 6.3).
+
+    By default one biased 1x1 convolution, the paper's 44.5K-parameter head; with ``hidden_channels`` a 3x3 convolution
+    stands before it, as in the released panoptic models.
 
     Args:
         num_classes: Number S of channels: things, stuff and the trailing classes that are never evaluated.
         in_channels: Channels of the levels; the finest is used.
         stride: Stride of that level in px.
+        hidden_channels: Channels of the 3x3 convolution; None for the 1x1 convolution alone.
         out_stride: Stride of the logits, to which they are upsampled (bilinear, corners aligned); the loss is
             computed there.
         loss_focal: Config of the focal term.
         loss_dice: Config of the dice term.
+        norm_cfg: Config of the norm layer of the 3x3 convolution.
+        act_cfg: Config of its activation.
         init_cfg: Config of the initialisation.
 
     Raises:
@@ -44,9 +50,12 @@ class YOLORSemanticHead(TaskHead):
         num_classes: int,
         in_channels: Sequence[int] = (256, 512, 1024),
         stride: int = 8,
+        hidden_channels: int | None = None,
         out_stride: int = 4,
         loss_focal: dict = dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
         loss_dice: dict = dict(type='mmyolor_mtl.IndexDiceLoss', loss_weight=1.25),
+        norm_cfg: dict = NORM_CFG,
+        act_cfg: dict = ACT_CFG,
         init_cfg: dict | None = INIT_CFG,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -55,13 +64,18 @@ class YOLORSemanticHead(TaskHead):
         self.num_classes = num_classes
         self.out_stride = out_stride
         self.upsample = stride // out_stride
-        self.classifier = nn.Conv2d(in_channels[0], num_classes, 1)
+        self.hidden: nn.Module = nn.Identity()
+        channels = in_channels[0]
+        if hidden_channels is not None:
+            self.hidden = conv(channels, hidden_channels, 3, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            channels = hidden_channels
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
         self.loss_focal = MODELS.build(loss_focal)
         self.loss_dice = MODELS.build(loss_dice)
 
     def forward(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits of all classes."""
-        logits = self.classifier(feats[0])
+        logits = self.classifier(self.hidden(feats[0]))
         if self.upsample > 1:
             logits = F.interpolate(logits, scale_factor=self.upsample, mode='bilinear', align_corners=True)
         return dict(sem_logits=logits)

@@ -1,7 +1,7 @@
 """Mask loss on linear combinations of prototypes (REFERENCE_SPEC 3.2, ``mask``)."""
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import MODELS
@@ -11,7 +11,9 @@ def inside_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     """Which pixels lie in which box: column >= x1 and < x2, row >= y1 and < y2.
 
     Args:
-        boxes: (..., 4) xyxy in pixels of the (height, width) grid.
+        boxes: (..., 4) xyxy in pixels of the grid.
+        height: Rows of the grid.
+        width: Columns of the grid.
 
     Returns:
         (..., height, width) bool.

@@ -6,7 +6,7 @@ a pixel: no multi-hot map is built and softmax is only ever evaluated at the lab
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import MODELS

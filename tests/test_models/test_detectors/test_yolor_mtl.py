@@ -97,7 +97,9 @@ def test_some_images_of_the_batch_carry_captions():
 def test_predictions_of_all_tasks_have_the_size_of_the_picture():
     model = build().eval()
     sample = labelled_sample()
-    sample.set_metainfo(dict(ori_shape=(50, 100), img_shape=(64, 64), pad_param=(16, 16, 0, 0), scale_factor=(0.64, 0.64)))
+    sample.set_metainfo(
+        dict(ori_shape=(50, 100), img_shape=(64, 64), pad_param=(16, 16, 0, 0), scale_factor=(0.64, 0.64))
+    )
     with torch.no_grad():
         (result,) = model.test_step(batch([sample]))
     assert isinstance(result, DetDataSample)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 
 from mmyolor_mtl.models.heads.caption_head import CaptionHead

@@ -118,6 +118,15 @@ def test_predictions_are_limited_sorted_and_remember_their_anchor():
         assert torch.allclose(logits[image, found.anchors, found.labels].sigmoid(), scores)
 
 
+def test_nothing_above_the_threshold():
+    head = small_head(test_cfg=dict(score_thr=1.0)).eval()
+    samples = [labelled_sample(), labelled_sample()]
+    with torch.no_grad():
+        head.predict(features(), samples, {})
+    assert [len(sample.pred_instances) for sample in samples] == [0, 0]
+    assert samples[0].pred_instances.bboxes.shape == (0, 4)
+
+
 def test_letterbox_is_undone():
     sample = DetDataSample(metainfo=dict(ori_shape=(100, 200), pad_param=(16, 16, 0, 0), scale_factor=(0.32, 0.32)))
     boxes = to_image_space(torch.tensor([[0.0, 16.0, 64.0, 48.0], [-9.0, 0.0, 70.0, 64.0]]), sample)

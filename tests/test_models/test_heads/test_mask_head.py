@@ -103,7 +103,9 @@ def test_targets_of_another_stride_are_refused():
 def test_mask_stays_in_its_box_and_comes_back_at_the_original_size():
     _, head = heads()
     sample = labelled_sample()
-    sample.set_metainfo(dict(ori_shape=(50, 100), img_shape=(64, 64), pad_param=(16, 16, 0, 0), scale_factor=(0.64, 0.64)))
+    sample.set_metainfo(
+        dict(ori_shape=(50, 100), img_shape=(64, 64), pad_param=(16, 16, 0, 0), scale_factor=(0.64, 0.64))
+    )
     boxes = torch.tensor([[16.0, 24.0, 48.0, 40.0]])
     sample.pred_instances = InstanceData(bboxes=boxes, scores=torch.ones(1))
     head.forward = lambda feats: dict(mask_coefs=torch.full((1, 4, 8), 9.0), mask_protos=torch.ones(1, 8, 16, 16))

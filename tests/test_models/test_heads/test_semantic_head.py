@@ -19,6 +19,10 @@ def test_the_papers_head_has_44461_parameters():
     assert count(YOLORSemanticHead(num_classes=173)) == 44_461
 
 
+def test_the_released_heads_small_convolution_has_158829_parameters():
+    assert count(YOLORSemanticHead(num_classes=173, hidden_channels=64)) == 158_829
+
+
 def test_logits_are_upsampled_to_the_stride_of_the_loss():
     assert head()(feats())['sem_logits'].shape == (2, 6, 16, 16)
     assert head(out_stride=8)(feats())['sem_logits'].shape == (2, 6, 8, 8)

@@ -14,7 +14,9 @@ def loop_assign(scores, boxes, points, labels, gt_boxes, topk):
     claims = [[] for _ in range(num_anchors)]
     for g in range(num_gts):
         x1, y1, x2, y2 = gt_boxes[g]
-        inside = (torch.stack([points[:, 0] - x1, points[:, 1] - y1, x2 - points[:, 0], y2 - points[:, 1]]) > 1e-9).all(0)
+        inside = (torch.stack([points[:, 0] - x1, points[:, 1] - y1, x2 - points[:, 0], y2 - points[:, 1]]) > 1e-9).all(
+            0
+        )
         for n in (metric[g] * inside).topk(topk).indices.tolist():
             if inside[n]:
                 claims[n].append(g)
