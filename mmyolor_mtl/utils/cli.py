@@ -58,4 +58,20 @@ def build_runner(cfg: Config) -> Runner:
     from mmengine.registry import RUNNERS
 
     register_safe_globals()
+    if cfg.get('launcher') == 'pytorch':
+        _prepare_cpu_processes(cfg)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _prepare_cpu_processes(cfg: Config) -> None:
+    """Let several processes train on a machine without a GPU, over gloo.
+
+    MMEngine gives every process a GPU, when it joins the group and again when it wraps the model; a group that exists
+    already and a wrapper that the config names are left as they are.
+    """
+    import torch
+
+    if torch.cuda.is_available() or torch.distributed.is_initialized():
+        return
+    torch.distributed.init_process_group('gloo')
+    cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False))

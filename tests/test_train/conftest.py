@@ -35,6 +35,7 @@ def tiny_config(data_root, work_dir, *, max_epochs=2, batch_size=4) -> Config:
     cfg.merge_from_dict(
         {
             'work_dir': str(work_dir),
+            'visualizer.name': str(work_dir),  # visualizers are kept by name, with their folder
             'train_cfg.max_epochs': max_epochs,
             'train_cfg.val_interval': max_epochs,
             'default_hooks.logger.interval': 1,

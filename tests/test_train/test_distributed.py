@@ -12,7 +12,6 @@ from .test_runner import LOSSES, drop_labels, scalars
 def test_two_processes_with_missing_labels_do_not_stall(own_scenes, tmp_path):
     drop_labels(own_scenes)
     cfg = tiny_config(own_scenes, tmp_path / 'run', max_epochs=2, batch_size=1)
-    cfg.env_cfg.dist_cfg.backend = 'gloo'
     config = tmp_path / 'tiny.py'
     cfg.dump(config)
     with socket.socket() as sock:
