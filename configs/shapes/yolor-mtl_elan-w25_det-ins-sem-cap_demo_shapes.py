@@ -9,7 +9,7 @@ _base_ = [
 # ---------------------------------------------------------------- what people change
 max_epochs = 5
 close_mosaic_epochs = 1
-base_lr = 0.002
+base_lr = 0.003
 widen_factor = 0.25
 num_things = 14
 num_stuff = 12
@@ -28,8 +28,8 @@ model = dict(
             num_classes=num_things + num_stuff,
             in_channels=neck_channels,
             hidden_channels=64,
-            loss_focal=dict(loss_weight=100.0),
-            loss_dice=dict(loss_weight=5.0),
+            loss_focal=dict(loss_weight=400.0),
+            loss_dice=dict(loss_weight=10.0),
         ),
         cap=dict(
             in_channels=backbone_channels,
@@ -41,6 +41,7 @@ model = dict(
             max_length=40,
             vocab_size=None,
             tokenizer=_base_.tokenizer,
+            loss_weight=3.0,
             test_cfg=dict(beam_size=3, max_length=32),
         ),
     ),

@@ -74,4 +74,6 @@ def _prepare_cpu_processes(cfg: Config) -> None:
     if torch.cuda.is_available() or torch.distributed.is_initialized():
         return
     torch.distributed.init_process_group('gloo')
-    cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False))
+    cfg.setdefault(
+        'model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    )

@@ -2,7 +2,7 @@
 dataset_type = 'mmyolor_mtl.ShapesDataset'
 data_root = 'data/shapes/'
 img_scale = (192, 192)  # width, height
-batch_size = 8
+batch_size = 16
 num_workers = 2
 tokenizer = dict(type='mmyolor_mtl.WordTokenizer', vocab_file=data_root + 'annotations/vocab.txt')
 max_caption_length = 32

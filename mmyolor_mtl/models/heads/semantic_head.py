@@ -27,8 +27,9 @@ class YOLORSemanticHead(TaskHead):
         in_channels: Channels of the levels; the finest is used.
         stride: Stride of that level in px.
         hidden_channels: Channels of the 3x3 convolution; None for the 1x1 convolution alone.
-        out_stride: Stride of the logits, to which they are upsampled (bilinear, corners aligned); the loss is
-            computed there.
+        out_stride: Stride of the logits, to which they are upsampled bilinearly; the loss is computed there.
+        align_corners: Upsample with corners aligned, as the released panoptic models do. It shifts the map by up to
+            half a cell towards the border, so it is only for their weights.
         loss_focal: Config of the focal term.
         loss_dice: Config of the dice term.
         norm_cfg: Config of the norm layer of the 3x3 convolution.
@@ -52,6 +53,7 @@ class YOLORSemanticHead(TaskHead):
         stride: int = 8,
         hidden_channels: int | None = None,
         out_stride: int = 4,
+        align_corners: bool = False,
         loss_focal: dict = dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
         loss_dice: dict = dict(type='mmyolor_mtl.IndexDiceLoss', loss_weight=1.25),
         norm_cfg: dict = NORM_CFG,
@@ -63,6 +65,7 @@ class YOLORSemanticHead(TaskHead):
             raise ValueError(f'stride {stride} must be a multiple of out_stride {out_stride}')
         self.num_classes = num_classes
         self.out_stride = out_stride
+        self.align_corners = align_corners
         self.upsample = stride // out_stride
         self.hidden: nn.Module = nn.Identity()
         channels = in_channels[0]
@@ -77,7 +80,9 @@ class YOLORSemanticHead(TaskHead):
         """Logits of all classes."""
         logits = self.classifier(self.hidden(feats[0]))
         if self.upsample > 1:
-            logits = F.interpolate(logits, scale_factor=self.upsample, mode='bilinear', align_corners=True)
+            logits = F.interpolate(
+                logits, scale_factor=self.upsample, mode='bilinear', align_corners=self.align_corners
+            )
         return dict(sem_logits=logits)
 
     def loss(

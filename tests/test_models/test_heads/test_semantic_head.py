@@ -30,6 +30,21 @@ def test_logits_are_upsampled_to_the_stride_of_the_loss():
         head(out_stride=3)
 
 
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_upsampling_moves_nothing_unless_corners_are_aligned(align_corners):
+    module = head(align_corners=align_corners)
+    with torch.no_grad():
+        module.classifier.weight.fill_(1)
+        module.classifier.bias.zero_()
+    spike = torch.zeros(1, 8, 8, 8)
+    spike[:, :, 2, 5] = 1
+    logits = module([spike])['sem_logits'][0, 0].detach()
+    rows, columns = (logits.sum(dim=dim) / logits.sum() for dim in (1, 0))
+    centre = (float((rows * torch.arange(16)).sum()), float((columns * torch.arange(16)).sum()))
+    # The middle of the coarse cell 2 lies between the fine cells 4 and 5.
+    assert (centre == pytest.approx((4.5, 10.5), abs=1e-4)) is not align_corners
+
+
 def test_only_labelled_images_count():
     module = head()
     both = module.loss(feats(), [labelled_sample(), labelled_sample(tasks=('det',))], {})
