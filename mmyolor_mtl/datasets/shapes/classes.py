@@ -13,9 +13,10 @@ class Thing(NamedTuple):
         name: Category name and the word used in captions.
         plural: The word for more than one.
         supercategory: COCO supercategory.
-        colour: RGB tuple (0..255) for drawing results; the objects themselves come in every colour of COLOURS.
+        colour: RGB tuple (0..255) for drawing results.
         places: Where objects of the kind live: any of 'land', 'water', 'air'.
         tilt: Largest rotation to either side, degrees.
+        colours: Names of the colours (of COLOURS) it comes in.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Thing(NamedTuple):
     colour: tuple[int, int, int]
     places: tuple[str, ...]
     tilt: float
+    colours: tuple[str, ...]
 
 
 class Stuff(NamedTuple):
@@ -43,20 +45,20 @@ class Stuff(NamedTuple):
 
 
 THINGS = (
-    Thing('ball', 'balls', 'toy', (220, 20, 60), ('land', 'water'), 180),
-    Thing('box', 'boxes', 'toy', (119, 11, 32), ('land', 'water'), 180),
-    Thing('star', 'stars', 'sign', (250, 170, 30), ('land', 'air'), 180),
-    Thing('heart', 'hearts', 'sign', (255, 77, 160), ('land', 'air'), 35),
-    Thing('ring', 'rings', 'toy', (165, 42, 180), ('land', 'water'), 180),
-    Thing('house', 'houses', 'building', (174, 90, 60), ('land',), 8),
-    Thing('tree', 'trees', 'plant', (20, 130, 60), ('land',), 10),
-    Thing('car', 'cars', 'vehicle', (0, 60, 230), ('land',), 14),
-    Thing('boat', 'boats', 'vehicle', (0, 160, 160), ('water',), 14),
-    Thing('fish', 'fish', 'animal', (0, 226, 252), ('water',), 35),
-    Thing('balloon', 'balloons', 'toy', (182, 100, 255), ('air',), 20),
-    Thing('kite', 'kites', 'toy', (100, 200, 0), ('air',), 45),
-    Thing('mushroom', 'mushrooms', 'plant', (209, 99, 106), ('land',), 18),
-    Thing('mug', 'mugs', 'household', (60, 90, 120), ('land',), 25),
+    Thing('ball', 'balls', 'toy', (220, 20, 60), ('land', 'water'), 180, ('red', 'blue', 'orange')),
+    Thing('box', 'boxes', 'toy', (119, 11, 32), ('land', 'water'), 180, ('yellow', 'purple', 'green')),
+    Thing('star', 'stars', 'sign', (250, 170, 30), ('land', 'air'), 180, ('yellow', 'white', 'pink')),
+    Thing('heart', 'hearts', 'sign', (255, 77, 160), ('land', 'air'), 35, ('red', 'pink', 'purple')),
+    Thing('ring', 'rings', 'toy', (165, 42, 180), ('land', 'water'), 180, ('orange', 'white', 'blue')),
+    Thing('house', 'houses', 'building', (174, 90, 60), ('land',), 8, ('red', 'white', 'yellow')),
+    Thing('tree', 'trees', 'plant', (20, 130, 60), ('land',), 10, ('green', 'orange', 'pink')),
+    Thing('car', 'cars', 'vehicle', (0, 60, 230), ('land',), 14, ('red', 'blue', 'white')),
+    Thing('boat', 'boats', 'vehicle', (0, 160, 160), ('water',), 14, ('orange', 'yellow', 'purple')),
+    Thing('fish', 'fish', 'animal', (0, 226, 252), ('water',), 35, ('orange', 'pink', 'green')),
+    Thing('balloon', 'balloons', 'toy', (182, 100, 255), ('air',), 20, ('purple', 'green', 'red')),
+    Thing('kite', 'kites', 'toy', (100, 200, 0), ('air',), 45, ('yellow', 'blue', 'green')),
+    Thing('mushroom', 'mushrooms', 'plant', (209, 99, 106), ('land',), 18, ('red', 'purple', 'white')),
+    Thing('mug', 'mugs', 'household', (60, 90, 120), ('land',), 25, ('blue', 'green', 'white')),
 )
 
 STUFF = (

@@ -139,7 +139,7 @@ def _place_items(layout: Layout, crowd: list[_Item], light: float, rng: Rng) -> 
             thing, place, colour = twin.thing, twin.place, twin.colour
         else:
             thing, place = options[int(rng.choice(len(options), p=weights / weights.sum()))]
-            colour = str(rng.choice(list(COLOURS)))
+            colour = str(rng.choice(thing.colours))
         item = _place(layout, thing, place, colour, light, items, crowd, rng)
         if item is not None:
             items.append(item)
@@ -259,7 +259,7 @@ def _place_crowd(layout: Layout, light: float, rng: Rng) -> list[_Item]:
         support = _support(layout, place, box) if box[0] >= 0 and box[2] < width else None
         if support is None or any(_overlap(box, other.box) > 0.3 for other in members):
             continue
-        colour = str(rng.choice(list(COLOURS)))
+        colour = str(rng.choice(thing.colours))
         sprite = draw(parts, COLOURS[colour], (x, y), layout.stuff.shape, light)
         if sprite is not None:
             members.append(_Item(thing, place, colour, sprite, box, support))
