@@ -29,6 +29,7 @@ model = dict(
             num_classes=num_things + num_stuff,
             in_channels=neck_channels,
             hidden_channels=64,
+            num_levels=3,
             loss_focal=dict(alpha=0.5, gamma=0.0, loss_weight=60.0),
             loss_dice=dict(loss_weight=4.0),
         ),

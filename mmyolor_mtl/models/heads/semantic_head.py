@@ -17,27 +17,30 @@ from .resize import resize_to_image
 
 @MODELS.register_module()
 class YOLORSemanticHead(TaskHead):
-    """Per-pixel classes from one level (paper section 3.1, REFERENCE_SPEC 2.3, 3.2, 6.3).
+    """Per-pixel classes (paper section 3.1, REFERENCE_SPEC 2.3, 3.2, 6.3).
 
-    By default one biased 1x1 convolution, the paper's 44.5K-parameter head; with ``hidden_channels`` a 3x3 convolution
-    stands before it, as in the released panoptic models.
+    By default one biased 1x1 convolution on the finest level, the paper's 44.5K-parameter head; with
+    ``hidden_channels`` a 3x3 convolution stands before it, as in the released panoptic models. With ``num_levels`` the
+    3x3 convolutions of several levels are upsampled and added, which is a multi-scale head.
 
     Args:
         num_classes: Number S of channels: things, stuff and the trailing classes that are never evaluated.
-        in_channels: Channels of the levels; the finest is used.
-        stride: Stride of that level in px.
-        hidden_channels: Channels of the 3x3 convolution; None for the 1x1 convolution alone.
+        in_channels: Channels of the levels, the finest first.
+        stride: Stride of the finest level in px.
+        hidden_channels: Channels of the 3x3 convolutions; None for the 1x1 convolution alone.
+        num_levels: Levels to use, from the finest on.
         out_stride: Stride of the logits, to which they are upsampled bilinearly; the loss is computed there.
         align_corners: Upsample with corners aligned, as the released panoptic models do. It shifts the map by up to
             half a cell towards the border, so it is only for their weights.
         loss_focal: Config of the focal term.
         loss_dice: Config of the dice term.
-        norm_cfg: Config of the norm layer of the 3x3 convolution.
-        act_cfg: Config of its activation.
+        norm_cfg: Config of the norm layers of the 3x3 convolutions.
+        act_cfg: Config of their activations.
         init_cfg: Config of the initialisation.
 
     Raises:
-        ValueError: If ``stride`` is no multiple of ``out_stride``.
+        ValueError: If ``stride`` is no multiple of ``out_stride``, or there are not ``num_levels`` levels, or several
+            without ``hidden_channels``.
 
     Shapes:
         feats[0] (B, in_channels[0], H/8, W/8) -> ``sem_logits`` (B, S, H/4, W/4)
@@ -52,6 +55,7 @@ class YOLORSemanticHead(TaskHead):
         in_channels: Sequence[int] = (256, 512, 1024),
         stride: int = 8,
         hidden_channels: int | None = None,
+        num_levels: int = 1,
         out_stride: int = 4,
         align_corners: bool = False,
         loss_focal: dict = dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
@@ -67,18 +71,25 @@ class YOLORSemanticHead(TaskHead):
         self.out_stride = out_stride
         self.align_corners = align_corners
         self.upsample = stride // out_stride
-        self.hidden: nn.Module = nn.Identity()
-        channels = in_channels[0]
-        if hidden_channels is not None:
-            self.hidden = conv(channels, hidden_channels, 3, norm_cfg=norm_cfg, act_cfg=act_cfg)
-            channels = hidden_channels
+        if not 1 <= num_levels <= len(in_channels):
+            raise ValueError(f'num_levels={num_levels} must lie between 1 and the {len(in_channels)} levels there are')
+        if num_levels > 1 and hidden_channels is None:
+            raise ValueError(f'num_levels={num_levels} needs hidden_channels, in which the levels are added')
+        channels = in_channels[0] if hidden_channels is None else hidden_channels
+        self.branches = nn.ModuleList(
+            nn.Identity() if hidden_channels is None else conv(level, channels, 3, norm_cfg=norm_cfg, act_cfg=act_cfg)
+            for level in in_channels[:num_levels]
+        )
         self.classifier = nn.Conv2d(channels, num_classes, 1)
         self.loss_focal = MODELS.build(loss_focal)
         self.loss_dice = MODELS.build(loss_dice)
 
     def forward(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
         """Logits of all classes."""
-        logits = self.classifier(self.hidden(feats[0]))
+        hidden = self.branches[0](feats[0])
+        for branch, feat in zip(self.branches[1:], feats[1:], strict=False):
+            hidden = hidden + F.interpolate(branch(feat), hidden.shape[2:], mode='bilinear', align_corners=False)
+        logits = self.classifier(hidden)
         if self.upsample > 1:
             logits = F.interpolate(
                 logits, scale_factor=self.upsample, mode='bilinear', align_corners=self.align_corners

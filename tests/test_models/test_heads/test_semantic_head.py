@@ -23,6 +23,28 @@ def test_the_released_heads_small_convolution_has_158829_parameters():
     assert count(YOLORSemanticHead(num_classes=173, hidden_channels=64)) == 158_829
 
 
+def test_several_levels_are_added_in_the_hidden_channels():
+    module = head(hidden_channels=4, num_levels=2)
+    assert count(module) == (9 * 8 * 4 + 8) + (9 * 16 * 4 + 8) + 4 * 6 + 6
+    levels = feats()
+    without = module(levels)['sem_logits']
+    assert without.shape == (2, 6, 16, 16)
+    levels[1] = levels[1] + torch.randn(levels[1].shape)
+    assert not torch.allclose(module(levels)['sem_logits'], without)
+
+
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(num_levels=3), 'num_levels=3 must lie between 1 and the 2 levels'),
+        (dict(num_levels=2), 'num_levels=2 needs hidden_channels'),
+    ],
+)
+def test_wrong_levels_are_named(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        head(**kwargs)
+
+
 def test_logits_are_upsampled_to_the_stride_of_the_loss():
     assert head()(feats())['sem_logits'].shape == (2, 6, 16, 16)
     assert head(out_stride=8)(feats())['sem_logits'].shape == (2, 6, 8, 8)
