@@ -22,7 +22,7 @@ from .labels import categories, describe, semantic_map
 from .scene import MAX_SIZE, MIN_SIZE, SPLITS, generate_scene
 
 MARKER = 'shapes.json'
-VERSION = 3
+VERSION = 1
 # Image ids of the splits never meet, and those of one split do not depend on the size of the other.
 FIRST_ID = {'train': 1, 'val': 500_000_001}
 MAX_COUNT = 499_999_999
