@@ -24,8 +24,8 @@ def repo_root() -> Path:
 def shared_dir() -> Path:
     """The folder ``shared`` beside the checkout: real images and measured numbers that are not in the repository."""
     folder = REPO_ROOT.parent / 'shared'
-    if not folder.is_dir():
-        pytest.skip(f'needs {folder.name}/ beside the checkout (real images and reference numbers), which is not there')
+    if not all((folder / part).is_dir() for part in ('mini_coco', 'parity')):
+        pytest.skip('needs shared/mini_coco and shared/parity beside the checkout, which are not there')
     return folder
 
 
