@@ -82,6 +82,7 @@ def test_the_whole_demo_on_a_few_scenes(shapes_demo, tmp_path, monkeypatch):
     options = ['train_dataloader.batch_size=4', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
     options += ['test_dataloader.num_workers=0', 'custom_hooks=[]', 'train_cfg.val_interval=1']
     options += ['model.heads.det.test_cfg.score_thr=0.000001']  # so early a network is sure of nothing
+    options += [f'visualizer.name={tmp_path.name}']  # visualizers are kept by name, with their folder
     options += ['default_hooks.logger.interval=1']  # or two iterations leave no curve
     options += [f'{name}_dataloader.persistent_workers=False' for name in ('train', 'val', 'test')]
 
