@@ -37,7 +37,7 @@ setup:
 	@'$(BOOT)' scripts/setup_env $(if $(PYTHON),--python-named) \
 	  --venv='$(VENV)' --stack='$(STACK)' --torch='$(TORCH)' --wheels='$(WHEELS)'
 
-# glibc would hand every large tensor back to the system and ask for it again; keeping them saves a tenth of the time.
+# glibc would hand every large tensor back to the system and ask for it again; keeping them saved a tenth of a step in a trial.
 KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
 
 demo: setup

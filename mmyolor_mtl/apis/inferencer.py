@@ -49,7 +49,7 @@ class MTLInferencer:
         weights (str | Path, optional): Checkpoint. Without one the weights are random, which a warning says.
         device (str): 'cpu', 'cuda:0', ...
         palette (Sequence, optional): RGB colours of the thing classes, in place of the dataset's.
-        cfg_options (Mapping, optional): Changes to the config, ``{'model.test_cfg.score_thr': 0.1}``.
+        cfg_options (Mapping, optional): Changes to the config, ``{'model.heads.det.test_cfg.score_thr': 0.1}``.
 
     Raises:
         FileNotFoundError: The config or the checkpoint does not exist.

@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from mmyolor_mtl.engine.hooks.eval_table_hook import ROWS
+
 from .conftest import tiny_config
 
 LOSSES = {
@@ -37,6 +39,7 @@ def test_all_tasks_train_are_evaluated_and_resume(scenes, tmp_path):
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     for key in ('coco/bbox_mAP', 'coco/segm_mAP', 'sem/mIoU', 'pan/PQ', 'cap/Bleu_4', 'cap/CIDEr', 'seconds'):
         assert math.isfinite(metrics[key]), key
+    assert {key for row in ROWS.values() for key in row} <= set(metrics)
     losses = [line for line in scalars(tmp_path) if 'loss' in line]
     assert len(losses) == 6 and set(losses[0]) >= LOSSES
     checkpoint = torch.load(tmp_path / 'epoch_2.pth', map_location='cpu', weights_only=False)

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmyolor_mtl.registry import HOOKS
 
 # task: (title, {metric key: title}); the order is that of the table.
-_ROWS: dict[str, dict[str, str]] = {
+ROWS: dict[str, dict[str, str]] = {
     'boxes': {
         'coco/bbox_mAP': 'AP',
         'coco/bbox_mAP_50': 'AP50',
@@ -32,14 +32,12 @@ _ROWS: dict[str, dict[str, str]] = {
         'coco/segm_mAP_m': 'APm',
         'coco/segm_mAP_l': 'APl',
     },
-    'semantic': {'sem/mIoU': 'mIoU', 'sem/fwIoU': 'fwIoU', 'sem/mAcc': 'mAcc', 'sem/aAcc': 'aAcc'},
+    'semantic': {'sem/mIoU': 'mIoU', 'sem/FWIoU': 'FWIoU', 'sem/mAcc': 'mAcc', 'sem/aAcc': 'aAcc'},
     'panoptic': {'pan/PQ': 'PQ', 'pan/SQ': 'SQ', 'pan/RQ': 'RQ', 'pan/PQ_th': 'PQth', 'pan/PQ_st': 'PQst'},
     'captions': {
         'cap/Bleu_4': 'BLEU-4',
         'cap/CIDEr': 'CIDEr',
         'cap/ROUGE_L': 'ROUGE-L',
-        'cap/METEOR': 'METEOR',
-        'cap/SPICE': 'SPICE',
         'cap/Bleu_1': 'BLEU-1',
         'cap/Bleu_2': 'BLEU-2',
         'cap/Bleu_3': 'BLEU-3',
@@ -104,7 +102,7 @@ def format_table(metrics: Mapping[str, Any]) -> str:
     """
     numbers = _numbers(metrics)
     rows = []
-    for task, keys in _ROWS.items():
+    for task, keys in ROWS.items():
         cells = [(title, numbers[key]) for key, title in keys.items() if key in numbers]
         if cells:
             rows.append((task, cells))

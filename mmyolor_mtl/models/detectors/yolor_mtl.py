@@ -32,7 +32,8 @@ class YOLORMTL(BaseDetector):
         init_cfg: Config of the initialisation.
 
     Raises:
-        ValueError: If a task is unknown, its head belongs to another task, or a head needs what no head provides.
+        ValueError: If a task is unknown, its head belongs to another task, a head needs what no head provides, or
+            ``test_cfg`` has another key than ``panoptic``.
 
     Shapes:
         inputs (B, 3, H, W), RGB in [0, 1], H and W multiples of 32.
@@ -53,6 +54,11 @@ class YOLORMTL(BaseDetector):
         unknown = set(heads) - set(TASKS)
         if unknown or not heads:
             raise ValueError(f'heads must name tasks out of {TASKS}, got {sorted(heads)}')
+        if set(test_cfg or {}) - {'panoptic'}:
+            raise ValueError(
+                f'test_cfg of YOLORMTL takes the key panoptic, got {sorted(test_cfg)}; thresholds belong to the '
+                'test_cfg of a head, such as model.heads.det.test_cfg.score_thr'
+            )
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         # In the order of TASKS, in which a head comes after those whose results it needs. MMEngine's ModuleDict, as

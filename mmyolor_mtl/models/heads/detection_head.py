@@ -73,7 +73,8 @@ class YOLORDetectionHead(TaskHead):
         init_cfg: Config of the initialisation.
 
     Raises:
-        ValueError: If ``in_channels`` and ``strides`` differ in length, or ``num_classes`` < 1.
+        ValueError: If ``in_channels`` and ``strides`` differ in length, ``num_classes`` < 1, or ``test_cfg`` has an
+            unknown key.
 
     Shapes:
         feats[i] (B, in_channels[i], H/strides[i], W/strides[i]) -> ``cls_logits`` (B, N, num_classes) and
@@ -105,6 +106,11 @@ class YOLORDetectionHead(TaskHead):
             raise ValueError(f'in_channels {tuple(in_channels)} and strides {tuple(strides)} differ in length')
         if num_classes < 1:
             raise ValueError(f'num_classes must be at least 1, got {num_classes}')
+        unknown = sorted(set(test_cfg or {}) - set(DEFAULT_TEST_CFG))
+        if unknown:
+            raise ValueError(
+                f'test_cfg of the detection head has unknown keys {unknown}; it takes {sorted(DEFAULT_TEST_CFG)}'
+            )
         self.num_classes = num_classes
         self.strides = tuple(strides)
         self.reg_max = reg_max

@@ -23,7 +23,6 @@ def conv(
     kernel_size: int,
     *,
     stride: int = 1,
-    groups: int = 1,
     norm_cfg: dict | ConfigDict = NORM_CFG,
     act_cfg: dict | ConfigDict | None = ACT_CFG,
 ) -> ConvModule:
@@ -34,7 +33,6 @@ def conv(
         kernel_size,
         stride=stride,
         padding=kernel_size // 2,
-        groups=groups,
         norm_cfg=norm_cfg,
         act_cfg=act_cfg,
     )

@@ -6,24 +6,21 @@ import torch
 from torch import Tensor
 
 
-def anchor_points(
-    sizes: Sequence[tuple[int, int]], strides: Sequence[int], like: Tensor, offset: float = 0.5
-) -> tuple[Tensor, Tensor]:
-    """Points of all levels, row-major, in level order.
+def anchor_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """Points of all levels, one in the middle of each cell, row-major, in level order.
 
     Args:
         sizes: (h, w) of each level.
         strides: Stride of each level in px.
         like: Gives dtype and device.
-        offset: Position of the point in its cell, in cells.
 
     Returns:
         ``(points, stride)``: (N, 2) xy px and (N, 1) px.
     """
     points, steps = [], []
     for (height, width), stride in zip(sizes, strides, strict=True):
-        x = (torch.arange(width, device=like.device, dtype=torch.float32) + offset) * stride
-        y = (torch.arange(height, device=like.device, dtype=torch.float32) + offset) * stride
+        x = (torch.arange(width, device=like.device, dtype=torch.float32) + 0.5) * stride
+        y = (torch.arange(height, device=like.device, dtype=torch.float32) + 0.5) * stride
         grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
         points.append(torch.stack([grid_x.flatten(), grid_y.flatten()], dim=1))
         steps.append(torch.full((height * width, 1), float(stride), device=like.device))

@@ -134,5 +134,7 @@ def test_wrong_heads_are_named():
     cfg = tiny_model()
     with pytest.raises(ValueError, match=r"heads\['sem'\] is a YOLORDetectionHead"):
         MODELS.build({**cfg, 'heads': dict(sem=cfg['heads']['det'])})
+    with pytest.raises(ValueError, match=r'test_cfg of YOLORMTL takes the key panoptic.*score_thr'):
+        MODELS.build({**cfg, 'test_cfg': dict(score_thr=0.1)})
     with pytest.raises(ValueError, match=r"the head for 'ins' needs .*'assignment'"):
         MODELS.build({**cfg, 'heads': dict(ins=cfg['heads']['ins'])})

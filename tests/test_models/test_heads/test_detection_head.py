@@ -135,7 +135,11 @@ def test_letterbox_is_undone():
 
 @pytest.mark.parametrize(
     'kwargs, message',
-    [(dict(num_classes=0), 'num_classes must be at least 1'), (dict(num_classes=2, strides=(8,)), 'differ in length')],
+    [
+        (dict(num_classes=0), 'num_classes must be at least 1'),
+        (dict(num_classes=2, strides=(8,)), 'differ in length'),
+        (dict(num_classes=2, test_cfg=dict(score_threshold=0.1)), r"unknown keys \['score_threshold'\]"),
+    ],
 )
 def test_wrong_arguments_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
