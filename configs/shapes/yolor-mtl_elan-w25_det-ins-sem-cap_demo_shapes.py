@@ -7,8 +7,8 @@ _base_ = [
 ]
 
 # ---------------------------------------------------------------- what people change
-max_epochs = 5
-close_mosaic_epochs = 2
+max_epochs = 3
+close_mosaic_epochs = 1
 base_lr = 0.002
 widen_factor = 0.25
 num_things = 14
@@ -23,15 +23,15 @@ model = dict(
     heads=dict(
         det=dict(num_classes=num_things, in_channels=neck_channels, test_cfg=dict(score_thr=0.01, max_per_img=100)),
         ins=dict(in_channels=neck_channels, proto_channels=64),
-        # Minutes are too few for the focal exponent, which hides the small differences between things; plain binary
-        # cross-entropy tells them apart sooner.
+        # Things cover a fifth of a scene, each kind a hundredth. In minutes a network learns them only where they weigh
+        # more than their pixels: cross-entropy and dice balanced by class, instead of the paper's focal and dice.
         sem=dict(
             num_classes=num_things + num_stuff,
             in_channels=neck_channels,
             hidden_channels=64,
             num_levels=3,
-            loss_focal=dict(alpha=0.5, gamma=0.0, loss_weight=60.0),
-            loss_dice=dict(loss_weight=4.0),
+            loss_pixel=dict(_delete_=True, type='mmyolor_mtl.IndexCrossEntropyLoss', balance=0.75, loss_weight=4.0),
+            loss_dice=dict(per_class=True, loss_weight=2.0),
         ),
         cap=dict(
             in_channels=backbone_channels,

@@ -16,7 +16,7 @@ LOSSES = {
     'loss_det_bbox',
     'loss_det_dfl',
     'loss_ins_mask',
-    'loss_sem_focal',
+    'loss_sem_pixel',
     'loss_sem_dice',
     'loss_cap_ce',
 }

@@ -1,6 +1,7 @@
 import argparse
 
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmyolor_mtl.utils import cli
@@ -62,6 +63,18 @@ def test_unusable_stack_is_said_before_the_config_is_read(parser, config, monkey
     monkeypatch.setattr(cli, 'check_stack', fail)
     with pytest.raises(ImportError, match='no mmdet'):
         cli.load_config(cli.parse_arguments(parser, [str(config)]))
+
+
+def test_runners_round_tiny_numbers_to_zero_on_the_cpu(monkeypatch):
+    from mmengine.runner import Runner
+
+    monkeypatch.setattr(Runner, 'from_cfg', classmethod(lambda cls, cfg: torch.tensor([1e-30]) * 1e-10))
+    torch.set_flush_denormal(False)
+    try:
+        assert Runner.from_cfg({}) > 0
+        assert cli.build_runner(Config({})) == 0
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def test_runner_type_is_honoured(monkeypatch):

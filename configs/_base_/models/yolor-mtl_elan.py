@@ -17,7 +17,7 @@ model = dict(
             type='mmyolor_mtl.YOLORSemanticHead',
             num_classes=num_things + num_stuff + num_extra,
             in_channels=(256, 512, 1024),
-            loss_focal=dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
+            loss_pixel=dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
             loss_dice=dict(type='mmyolor_mtl.IndexDiceLoss', loss_weight=1.25),
         ),
         cap=dict(

@@ -14,7 +14,7 @@ Rng = np.random.Generator
 SPLITS = ('train', 'val')
 MIN_SIZE, MAX_SIZE = 32, 4096
 
-_EMPTY_SHARE, _CROWD_SHARE, _SMALL_SHARE, _TWIN_SHARE, _BESIDE_SHARE = 0.05, 0.07, 0.12, 0.25, 0.35
+_EMPTY_SHARE, _CROWD_SHARE, _SMALL_SHARE, _TWIN_SHARE, _BESIDE_SHARE = 0.05, 0.07, 0.08, 0.25, 0.35
 _COUNTS = {1: 0.16, 2: 0.26, 3: 0.24, 4: 0.17, 5: 0.1, 6: 0.07}
 _BACKDROPS = {index for index, stuff in zip(STUFF_IDS, STUFF, strict=True) if stuff.supercategory in ('sky', 'wall')}
 _GROUNDS = {index for index, stuff in zip(STUFF_IDS, STUFF, strict=True) if stuff.supercategory == 'ground'}
@@ -165,7 +165,7 @@ def _place(
     """Find a free place for an object; None when twelve tries found none."""
     side = min(layout.stuff.shape)
     for _ in range(12):
-        low, high = (0.058, 0.085) if rng.random() < _SMALL_SHARE else (0.17, 0.52)
+        low, high = (0.058, 0.085) if rng.random() < _SMALL_SHARE else (0.2, 0.54)
         share = float(np.exp(rng.uniform(np.log(low), np.log(high))))
         parts = _outline(thing, max(5.0, share * side), rng)
         spot = _spot(layout, place, parts, others, rng)

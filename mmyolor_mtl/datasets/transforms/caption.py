@@ -48,29 +48,45 @@ class CaptionView(BaseTransform):
 
 @TRANSFORMS.register_module()
 class TokenizeCaption(BaseTransform):
-    """Draw one of the image's captions at random and turn it into ids.
+    """Draw captions of the image at random and turn them into ids.
 
-    Required keys: ``captions``, ``labelled_tasks``. Added key: ``gt_caption_ids`` (T,) int64, start to end token.
+    Required keys: ``captions``, ``labelled_tasks``. Added key: ``gt_caption_ids`` (K, T) int64, from start to end
+    token, then padding; K is ``captions_per_image``, or fewer for an image with fewer captions.
 
     Args:
         tokenizer (dict): Config of a tokenizer from the registry ``TOKENIZERS``.
         max_length (int): Longest T, start and end included.
+        captions_per_image (int): How many different captions to draw. The caption head encodes an image once for all
+            of them, so more cost little.
+
+    Raises:
+        ValueError: ``max_length`` below 3 or ``captions_per_image`` below 1.
     """
 
-    def __init__(self, tokenizer: dict[str, Any], max_length: int) -> None:
+    def __init__(self, tokenizer: dict[str, Any], max_length: int, captions_per_image: int = 1) -> None:
         if max_length < 3:
             raise ValueError(f'max_length={max_length} leaves no room for a word between start and end')
+        if captions_per_image < 1:
+            raise ValueError(f'captions_per_image={captions_per_image} must be at least 1')
         # The registry is a root of its own, which the default scope of a config does not lead to.
         self.tokenizer = TOKENIZERS.build({'_scope_': 'mmyolor_mtl', **tokenizer})
         self.max_length = max_length
+        self.captions_per_image = captions_per_image
 
     def transform(self, results: dict) -> dict:
         """Add the ids if the image has a caption."""
         if 'cap' in results['labelled_tasks']:
             captions = results['captions']
-            text = captions[np.random.randint(len(captions))]
-            results['gt_caption_ids'] = np.asarray(self.tokenizer.encode(text, self.max_length), dtype=np.int64)
+            drawn = np.random.permutation(len(captions))[: self.captions_per_image]
+            rows = [self.tokenizer.encode(captions[i], self.max_length) for i in drawn]
+            ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad_id, dtype=np.int64)
+            for row, tokens in zip(ids, rows, strict=True):
+                row[: len(tokens)] = tokens
+            results['gt_caption_ids'] = ids
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(tokenizer={self.tokenizer}, max_length={self.max_length})'
+        return (
+            f'{type(self).__name__}(tokenizer={self.tokenizer}, max_length={self.max_length}, '
+            f'captions_per_image={self.captions_per_image})'
+        )

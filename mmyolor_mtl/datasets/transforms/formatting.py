@@ -37,7 +37,7 @@ class PackMTLInputs(BaseTransform):
     - ``gt_instances`` (always): ``bboxes`` (N, 4) float32 xyxy px, ``labels`` (N,), ``masks`` PolygonMasks;
       crowds go to ``ignored_instances``;
     - ``gt_sem_seg.sem_seg``: (L, H, W) uint8 contiguous ids, 255 = unlabelled; L = 2 after mixup, else 1;
-    - ``gt_captions`` list[str], ``gt_caption_ids`` (T,) int64, ``caption_view`` (3, h, w) uint8 BGR.
+    - ``gt_captions`` list[str], ``gt_caption_ids`` (K, T) int64, ``caption_view`` (3, h, w) uint8 BGR.
 
     If the labels live on the network's canvas (annotations loaded before any resizing), there are also the targets of
     the losses, at ``1 / mask_stride`` of the size:

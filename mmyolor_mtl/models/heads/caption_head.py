@@ -8,7 +8,6 @@ from mmdet.models.layers import SinePositionalEncoding
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pad_sequence
 
 from mmyolor_mtl.models.layers.caption_decoder import CachedDecoding, CaptionDecoder, ImageMemory
 from mmyolor_mtl.models.text.generation import generate, sentence_lengths
@@ -164,9 +163,10 @@ class CaptionHead(TaskHead):
 
         Args:
             feats: Levels of the caption views.
-            data_samples: Their samples, each with ``gt_caption_ids``, (T,) from start to end token, and optionally
-                the metainfo ``caption_region``, (x1, y1, x2, y2) px. Empty if no image has a caption: the loss is then
-                a zero that depends on the features and on every parameter.
+            data_samples: Their samples, each with ``gt_caption_ids`` and optionally the metainfo ``caption_region``,
+                (x1, y1, x2, y2) px. The ids are (K, T), a caption a row, from start to end token and padded, or (T,)
+                for one caption; an image is projected once for its K captions. Empty if no image has a caption: the
+                loss is then a zero that depends on the features and on every parameter.
             shared: Not used; the head needs nothing of the others.
 
         Returns:
@@ -178,36 +178,44 @@ class CaptionHead(TaskHead):
         if not len(data_samples):
             return dict(loss_cap_ce=zero_loss(*feats, *self.parameters()))
         _check_batch(feats, data_samples)
-        captions = [self._caption_ids(sample) for sample in data_samples]
-        tokens = pad_sequence(captions, batch_first=True, padding_value=self.special_ids['pad_id'])
+        tokens = self._stack_captions([self._caption_ids(sample) for sample in data_samples])
+        # The output MLP holds half of the parameters: it runs on words, not on padding.
+        words = (tokens[:, 1:] != self.special_ids['pad_id']).flatten().nonzero()[:, 0].to(feats[0].device)
+        tokens = tokens.to(feats[0].device)
+        memory = self.memory(feats, [sample.get('caption_region') for sample in data_samples])
+        states = self.decoder.hidden(tokens[:, :-1], memory).flatten(0, 1)[words]
+        targets = tokens[:, 1:].flatten()[words]
+        loss = F.cross_entropy(self.decoder.output(states).float(), targets, label_smoothing=self.label_smoothing)
+        return dict(loss_cap_ce=self.loss_weight * loss)
+
+    def _caption_ids(self, sample: DetDataSample) -> Tensor:
+        """Ids (K, T) of a sample's captions, checked for their shape."""
+        ids = sample.get('gt_caption_ids')
+        name = sample.get('img_path', 'an image')
+        if ids is None:
+            raise ValueError(f'{name} has no gt_caption_ids: give the head only samples that carry a caption')
+        if ids.dim() not in (1, 2) or not ids.numel() or not 2 <= ids.shape[-1] <= self.decoder.max_length + 1:
+            raise ValueError(
+                f'gt_caption_ids of {name} have shape {tuple(ids.shape)}: the caption head takes (K, T) or (T,) with T '
+                f'from 2 to {self.decoder.max_length + 1}, start and end token included; see max_length of '
+                'TokenizeCaption'
+            )
+        return ids.reshape(-1, ids.shape[-1])
+
+    def _stack_captions(self, captions: list[Tensor]) -> Tensor:
+        """Pad to one (B * K, T) int64: the K rows of an image stand together, rows it lacks hold padding alone."""
+        rows, length = (max(ids.shape[dim] for ids in captions) for dim in (0, 1))
+        pad = self.special_ids['pad_id']
+        tokens = torch.cat(
+            [F.pad(ids, (0, length - ids.shape[1], 0, rows - ids.shape[0]), value=pad) for ids in captions]
+        ).long()
         low, high = torch.stack(tokens.aminmax()).tolist()
         if low < 0 or high >= self.vocab_size:
             raise ValueError(
                 f'gt_caption_ids reach from {low} to {high}, but the caption head has vocab_size={self.vocab_size}: '
                 'give the pipeline and the head the same tokenizer'
             )
-        tokens = tokens.to(feats[0].device, torch.long)
-        memory = self.memory(feats, [sample.get('caption_region') for sample in data_samples])
-        states = self.decoder.hidden(tokens[:, :-1], memory)
-        # The output MLP holds half of the parameters: it runs on words, not on padding.
-        lengths = [len(caption) - 1 for caption in captions]
-        states = torch.cat([state[:n] for state, n in zip(states, lengths, strict=True)])
-        targets = torch.cat([row[1 : n + 1] for row, n in zip(tokens, lengths, strict=True)])
-        loss = F.cross_entropy(self.decoder.output(states).float(), targets, label_smoothing=self.label_smoothing)
-        return dict(loss_cap_ce=self.loss_weight * loss)
-
-    def _caption_ids(self, sample: DetDataSample) -> Tensor:
-        """Ids (T,) of a sample's caption, checked for their shape."""
-        ids = sample.get('gt_caption_ids')
-        name = sample.get('img_path', 'an image')
-        if ids is None:
-            raise ValueError(f'{name} has no gt_caption_ids: give the head only samples that carry a caption')
-        if ids.dim() != 1 or not 2 <= len(ids) <= self.decoder.max_length + 1:
-            raise ValueError(
-                f'gt_caption_ids of {name} have shape {tuple(ids.shape)}: the caption head takes (T,) with T from 2 to '
-                f'{self.decoder.max_length + 1}, start and end token included; see max_length of TokenizeCaption'
-            )
-        return ids
+        return tokens
 
     @torch.no_grad()
     def predict(

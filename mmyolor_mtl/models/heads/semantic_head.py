@@ -32,7 +32,7 @@ class YOLORSemanticHead(TaskHead):
         out_stride: Stride of the logits, to which they are upsampled bilinearly; the loss is computed there.
         align_corners: Upsample with corners aligned, as the released panoptic models do. It shifts the map by up to
             half a cell towards the border, so it is only for their weights.
-        loss_focal: Config of the focal term.
+        loss_pixel: Config of the term over single pixels: focal as the reference, or cross-entropy.
         loss_dice: Config of the dice term.
         norm_cfg: Config of the norm layers of the 3x3 convolutions.
         act_cfg: Config of their activations.
@@ -58,7 +58,7 @@ class YOLORSemanticHead(TaskHead):
         num_levels: int = 1,
         out_stride: int = 4,
         align_corners: bool = False,
-        loss_focal: dict = dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
+        loss_pixel: dict = dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
         loss_dice: dict = dict(type='mmyolor_mtl.IndexDiceLoss', loss_weight=1.25),
         norm_cfg: dict = NORM_CFG,
         act_cfg: dict = ACT_CFG,
@@ -81,7 +81,7 @@ class YOLORSemanticHead(TaskHead):
             for level in in_channels[:num_levels]
         )
         self.classifier = nn.Conv2d(channels, num_classes, 1)
-        self.loss_focal = MODELS.build(loss_focal)
+        self.loss_pixel = MODELS.build(loss_pixel)
         self.loss_dice = MODELS.build(loss_dice)
 
     def forward(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -99,15 +99,15 @@ class YOLORSemanticHead(TaskHead):
     def loss(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any]
     ) -> dict[str, Tensor]:
-        """Focal and dice over the images labelled with a semantic map."""
+        """Both terms over the images labelled with a semantic map."""
         logits = self.forward(feats)['sem_logits']
         indices = labelled_indices(data_samples, self.task)
         if not indices:
             zero = zero_loss(logits)
-            return dict(loss_sem_focal=zero, loss_sem_dice=zero)
+            return dict(loss_sem_pixel=zero, loss_sem_dice=zero)
         target = stack_layers([data_samples[i].gt_sem_target for i in indices])
         logits = logits[indices]
-        return dict(loss_sem_focal=self.loss_focal(logits, target), loss_sem_dice=self.loss_dice(logits, target))
+        return dict(loss_sem_pixel=self.loss_pixel(logits, target), loss_sem_dice=self.loss_dice(logits, target))
 
     def predict(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any], rescale: bool = True

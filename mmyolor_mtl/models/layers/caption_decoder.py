@@ -147,8 +147,9 @@ class CaptionDecoder(nn.Module):
         return [layer.cross_attn.project(keys, memory.content) for layer in self.layers]
 
     def hidden(self, tokens: Tensor, memory: ImageMemory) -> Tensor:
-        """Teacher forcing: the states (B, T, D) after each of the tokens (B, T), each blind to those that follow.
+        """Teacher forcing: the states (R, T, D) after each of the tokens (R, T), each blind to those that follow.
 
+        R = B * K rows, the K captions of an image standing together.
         Padding stands at the end, where no real token sees it, so it needs no mask.
         """
         length = tokens.shape[1]

@@ -40,10 +40,23 @@ def test_every_caption_is_drawn_and_cut_at_the_limit(dataset, tiny_root):
     seen = set()
     for _ in range(60):
         ids = load(dataset, tiny.PLAIN, tokenize)['gt_caption_ids']
-        assert ids.dtype == np.int64 and len(ids) <= 6
-        assert ids[0] == tokenize.tokenizer.bos_id and ids[-1] == tokenize.tokenizer.eos_id
-        seen.add(tuple(ids.tolist()))
+        assert ids.dtype == np.int64 and ids.shape[0] == 1 and ids.shape[1] <= 6
+        assert ids[0, 0] == tokenize.tokenizer.bos_id and ids[0, -1] == tokenize.tokenizer.eos_id
+        seen.add(tuple(ids[0].tolist()))
     assert seen == {tuple(tokenize.tokenizer.encode(text, 6)) for text in tiny.CAPTIONS}
+
+
+def test_several_captions_differ_and_are_padded(dataset, tiny_root):
+    tokenizer = {'type': 'mmyolor_mtl.WordTokenizer', 'vocab_file': str(tiny_root / 'vocab.txt')}
+    for wanted in (1, len(tiny.CAPTIONS), 99):
+        tokenize = TokenizeCaption(tokenizer, 12, captions_per_image=wanted)
+        ids = load(dataset, tiny.PLAIN, tokenize)['gt_caption_ids']
+        assert ids.shape[0] == min(wanted, len(tiny.CAPTIONS))
+        rows = {tuple(row[row != tokenize.tokenizer.pad_id].tolist()) for row in ids}
+        assert rows <= {tuple(tokenize.tokenizer.encode(text, 12)) for text in tiny.CAPTIONS}
+        assert len(rows) == ids.shape[0]
+    with pytest.raises(ValueError, match='captions_per_image=0'):
+        TokenizeCaption(tokenizer, 12, captions_per_image=0)
 
 
 def test_too_short_a_limit(tiny_root):

@@ -12,7 +12,7 @@ from ..helpers import labelled_sample, tiny_model
 LOSSES = {
     'det': {'loss_det_cls', 'loss_det_bbox', 'loss_det_dfl'},
     'ins': {'loss_ins_mask'},
-    'sem': {'loss_sem_focal', 'loss_sem_dice'},
+    'sem': {'loss_sem_pixel', 'loss_sem_dice'},
     'cap': {'loss_cap_ce'},
 }
 

@@ -182,6 +182,17 @@ def test_loss_reaches_every_parameter_and_the_features():
     assert not [name for name, p in head.named_parameters() if p.grad is None or not p.grad.any()]
 
 
+def test_several_captions_of_an_image_count_as_so_many_images():
+    torch.manual_seed(0)
+    head, feats = tiny().eval(), levels(2)
+    first, second, third = [2, 5, 6, 3], [2, 7, 3], [2, 8, 9, 10, 3]
+    padded = [first, [*second, 0]]
+    together = head.loss(feats, samples(padded, third))['loss_cap_ce']
+    doubled = [feat[[0, 0, 1]] for feat in feats]
+    apart = head.loss(doubled, samples(first, second, third))['loss_cap_ce']
+    assert torch.isclose(together, apart)
+
+
 @pytest.mark.parametrize(
     ('ids', 'message'),
     [
@@ -189,7 +200,8 @@ def test_loss_reaches_every_parameter_and_the_features():
         ([2, -1, 3], 'from -1 to 3'),
         ([2] * 18, r'shape \(18,\).*2 to 17'),
         ([2], r'shape \(1,\)'),
-        ([[2, 3]], r'shape \(1, 2\)'),
+        ([[[2, 3]]], r'shape \(1, 1, 2\)'),
+        ([[]], r'shape \(1, 0\)'),
     ],
 )
 def test_bad_captions(ids, message):

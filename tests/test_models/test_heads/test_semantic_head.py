@@ -71,7 +71,7 @@ def test_only_labelled_images_count():
     module = head()
     both = module.loss(feats(), [labelled_sample(), labelled_sample(tasks=('det',))], {})
     alone = module.loss([x[:1] for x in feats()], [labelled_sample()], {})
-    assert set(both) == {'loss_sem_focal', 'loss_sem_dice'}
+    assert set(both) == {'loss_sem_pixel', 'loss_sem_dice'}
     assert all(torch.allclose(both[name], alone[name]) for name in both)
 
 

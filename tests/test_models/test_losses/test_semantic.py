@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.models.losses import FocalLoss
 
-from mmyolor_mtl.models.losses import IndexDiceLoss, IndexFocalLoss
+from mmyolor_mtl.models.losses import IndexCrossEntropyLoss, IndexDiceLoss, IndexFocalLoss
 
 
 def dense(target, num_classes):
@@ -50,7 +50,63 @@ def test_unlabelled_pixels_are_negatives_for_every_class():
     assert (logits.grad > 0).all()
 
 
-@pytest.mark.parametrize('loss', [IndexFocalLoss(), IndexDiceLoss()])
+@pytest.mark.parametrize(
+    'loss', [IndexFocalLoss(), IndexCrossEntropyLoss(), IndexDiceLoss(), IndexDiceLoss(per_class=True)]
+)
 def test_target_of_another_size_is_refused(loss):
     with pytest.raises(ValueError, match='differ in batch or size'):
         loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 8, 8, dtype=torch.long))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.0, 0.5, 1.0]))
+def test_cross_entropy_equals_torch_with_class_weights(seed, balance):
+    logits, target = batch(seed, layers=1)
+    labels = target[:, 0]
+    counts = torch.bincount(labels[labels < 7], minlength=7)
+    weight = torch.where(counts > 0, counts.clamp(min=1).double() ** -balance, torch.zeros(1, dtype=torch.float64))
+    expected = 3 * F.cross_entropy(logits, labels, weight=weight, ignore_index=255)
+    ours = IndexCrossEntropyLoss(balance=balance, loss_weight=3.0)(logits, target)
+    assert torch.allclose(ours.double(), expected, rtol=1e-5)
+
+
+def test_full_balance_counts_classes_not_pixels():
+    logits = torch.zeros(1, 2, 1, 10)
+    logits[:, 0] = 4.0  # right at nine pixels, wrong at the tenth
+    target = torch.tensor([[[[0] * 9 + [1]]]])
+    wrong, right = F.softplus(torch.tensor(4.0)), F.softplus(torch.tensor(-4.0))
+    assert torch.isclose(IndexCrossEntropyLoss(balance=1.0)(logits, target), (wrong + right) / 2)
+    assert torch.isclose(IndexCrossEntropyLoss(balance=0.0)(logits, target), (wrong + 9 * right) / 10)
+
+
+def test_both_labels_of_a_mixed_pixel_count():
+    logits = torch.tensor([0.0, 1.0, 2.0]).view(1, 3, 1, 1)
+    single = [IndexCrossEntropyLoss()(logits, torch.full((1, 1, 1, 1), label)) for label in (0, 2)]
+    both = IndexCrossEntropyLoss()(logits, torch.tensor([0, 2]).view(1, 2, 1, 1))
+    assert torch.isclose(both, sum(single) / 2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 3))
+def test_dice_per_class_equals_the_dense_formula(seed, layers):
+    logits, target = batch(seed, layers)
+    hot = dense(target, 7)
+    p = logits.softmax(dim=1) * hot.amax(dim=1, keepdim=True)
+    dims = (0, 2, 3)
+    dice = 1 - (2 * (p * hot).sum(dims) + 1) / (p.sum(dims) + hot.sum(dims) + 1)
+    expected = 2 * dice[hot.sum(dims) > 0].mean()
+    assert torch.allclose(IndexDiceLoss(per_class=True, loss_weight=2.0)(logits, target).double(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('loss', [IndexCrossEntropyLoss(balance=0.5), IndexDiceLoss(per_class=True)])
+def test_a_batch_without_labels_gives_a_zero_with_gradients(loss):
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    value = loss(logits, torch.full((1, 1, 2, 2), 255))
+    value.backward()
+    assert value.item() == 0
+    assert (logits.grad == 0).all()
+
+
+def test_balance_out_of_its_range_is_refused():
+    with pytest.raises(ValueError, match='balance must lie between 0 and 1'):
+        IndexCrossEntropyLoss(balance=-0.5)
