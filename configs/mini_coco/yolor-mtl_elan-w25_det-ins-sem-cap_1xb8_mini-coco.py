@@ -1,9 +1,10 @@
 # A quarter-width network on the 240 real images of mini_coco, which is laid out as COCO is: all four tasks, 80 things,
-# 91 kinds of stuff. Differs from the COCO config in width, picture size, semantic terms, paths and schedule. Before
-# the first run:
+# 91 kinds of stuff. Differs from the COCO config in width, picture size, semantic terms, paths and schedule, and its
+# trunk starts from drawn scenes. Before the first run:
+#   make demo
 #   python tools/misc/build_vocab.py $MINI_COCO/annotations/captions_train2017.json --out data/mini_coco/vocab.txt
 # It is scored on the images it trained on: 204 pictures teach a network nothing about others, but a joint pipeline that
-# cannot even learn these by heart is broken.
+# cannot even learn these by heart is broken. To that end the later epochs show every picture as it is.
 _base_ = [
     '../_base_/datasets/coco_mtl.py',
     '../_base_/models/yolor-mtl_elan.py',

@@ -16,9 +16,21 @@ affine = dict(
     type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.5, 1.5), max_translate_ratio=0.1
 )
 mosaic_and_affine = [dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, prob=1.0), affine]
+# A second view costs a second pass of the backbone: every other image gets one, with three of its five sentences.
 weak_view = [
-    dict(type='mmyolor_mtl.CaptionView', scale=img_scale),
-    dict(type='mmyolor_mtl.TokenizeCaption', tokenizer=tokenizer, max_length=max_caption_length),
+    dict(
+        type='RandomApply',
+        prob=0.5,
+        transforms=[
+            dict(type='mmyolor_mtl.CaptionView', scale=img_scale),
+            dict(
+                type='mmyolor_mtl.TokenizeCaption',
+                tokenizer=tokenizer,
+                max_length=max_caption_length,
+                captions_per_image=3,
+            ),
+        ],
+    )
 ]
 colour_and_flip = [
     dict(type='mmyolor_mtl.HSVJitter', hue=0.015, saturation=0.4, value=0.4),
