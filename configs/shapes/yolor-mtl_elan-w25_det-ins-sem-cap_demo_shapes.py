@@ -45,7 +45,7 @@ model = dict(
             vocab_size=None,
             tokenizer=_base_.tokenizer,
             loss_weight=2.0,
-            test_cfg=dict(beam_size=3, max_length=32),
+            test_cfg=dict(beam_size=5, max_length=32),
         ),
     ),
     test_cfg=dict(panoptic=dict(num_things=num_things, num_evaluated=num_things + num_stuff)),
