@@ -67,7 +67,7 @@ affine = dict(
     type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.5, 1.5), max_translate_ratio=0.1
 )
 mosaic_and_affine = [dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, prob=1.0), affine]
-# Sentences are learnt long before boxes: two images in five get the second view that they need, with all captions.
+# A second view costs a second pass of the backbone: two images in five get one, with all their sentences.
 weak_view = [
     dict(
         type='RandomApply',

@@ -30,7 +30,8 @@ class Segment:
         category_id: Category of the region.
         colour: Colour name of a thing, None for stuff and crowds.
         crowd: Whether the region is a group of many things that are not told apart.
-        support: Category id of the stuff that a thing stands or floats on; None for stuff.
+        support: Category id of the stuff that a thing stands or floats on, or that it is seen before in the air; None
+            for stuff, and where a thing in the air is seen before something else as much.
         covers: Indices of the things behind this one that it hides in part.
     """
 
@@ -276,6 +277,7 @@ def _label(layout: Layout, crowd: list[_Item], items: list[_Item]) -> tuple[np.n
         segments.append(Segment(len(segments) + 1, int(category)))
         lookup[category] = len(segments)
     id_map = lookup[layout.stuff]
+    num_stuff = len(segments)
     if crowd:
         supports = {item.support for item in crowd}
         category = CATEGORY_ID[crowd[0].thing.name]
@@ -296,9 +298,20 @@ def _label(layout: Layout, crowd: list[_Item], items: list[_Item]) -> tuple[np.n
         patch[mask] = segment.index
         whole.append(mask)
         segments.append(segment)
+    for item, segment in zip(items, segments[first - 1 :], strict=True):
+        if item.place == 'air' and not _seen_before(item, lookup[item.support], id_map, num_stuff):
+            segment.support = None
     areas = np.bincount(id_map.ravel(), minlength=len(segments) + 1)
     hidden = {number for number, mask in enumerate(whole) if areas[first + number] < max(6, 0.45 * mask.sum())}
     return id_map, [segment for segment in segments if areas[segment.index] > 0], hidden
+
+
+def _seen_before(item: _Item, support: int, id_map: np.ndarray, num_stuff: int) -> bool:
+    """Whether most of the stuff seen around an object is its support: it may itself hide what it is before."""
+    x1, y1, x2, y2 = (int(side) for side in item.box)
+    around = id_map[max(0, y1 - 1) : y2 + 2, max(0, x1 - 1) : x2 + 2]
+    around = around[(around > 0) & (around <= num_stuff)]
+    return bool(np.mean(around == support) >= 0.6) if around.size else True
 
 
 def _paint(layout: Layout, crowd: list[_Item], items: list[_Item]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Losses of semantic logits against index maps: sigmoid focal, cross-entropy, soft dice (REFERENCE_SPEC 3.2).
 
-The reference compares ``S`` dense logit maps with ``S`` dense multi-hot maps. Almost all of these are zeros, so both
+The reference compares ``S`` dense logit maps with ``S`` dense multi-hot maps. Almost all of these are zeros, so its
 terms split into a part over all logits that needs no target, and a part over the labelled pixels that needs one logit
 a pixel: no multi-hot map is built and softmax is only ever evaluated at the labels.
 """
@@ -144,27 +144,27 @@ class IndexDiceLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Dice loss of the batch."""
         _check(logits, target)
-        ratio = self._ratio_per_class if self.per_class else self._ratio
-        return self.loss_weight * (1 - ratio(logits.float(), target))
+        dice = self._per_class if self.per_class else self._overall
+        return self.loss_weight * dice(logits.float(), target)
 
     @staticmethod
-    def _ratio(logits: Tensor, target: Tensor) -> Tensor:
+    def _overall(logits: Tensor, target: Tensor) -> Tensor:
         """Softmax at the labelled entries through one logsumexp."""
         picked, valid = gather_labelled(logits, target)
         probability = torch.exp(picked - logits.logsumexp(dim=1, keepdim=True))
         intersection = (probability * valid).sum()
         pixels = logits.numel() / logits.shape[1]
-        return (2 * intersection + 1) / (pixels + valid.sum() + 1)
+        return 1 - (2 * intersection + 1) / (pixels + valid.sum() + 1)
 
     @staticmethod
-    def _ratio_per_class(logits: Tensor, target: Tensor) -> Tensor:
+    def _per_class(logits: Tensor, target: Tensor) -> Tensor:
+        """Mean over the classes that have labels; zero where there are none."""
         probability = logits.softmax(dim=1)
         picked, valid = gather_labelled(probability, target)
         num_classes = logits.shape[1]
         intersection = sum_per_class(picked * valid, target, valid, num_classes)
         labelled = sum_per_class(valid.float(), target, valid, num_classes)
         predicted = (probability * valid.any(dim=1, keepdim=True)).sum(dim=(0, 2, 3))
-        ratios = (2 * intersection + 1) / (predicted + labelled + 1)
         present = labelled > 0
-        # A batch without any label has no error to speak of.
-        return torch.where(present.any(), (ratios * present).sum() / present.sum().clamp(min=1), ratios.sum() * 0 + 1)
+        losses = 1 - (2 * intersection + 1) / (predicted + labelled + 1)
+        return (losses * present).sum() / present.sum().clamp(min=1)
