@@ -23,8 +23,8 @@ model = dict(
     heads=dict(
         det=dict(num_classes=num_things, in_channels=neck_channels, test_cfg=dict(score_thr=0.01, max_per_img=100)),
         ins=dict(in_channels=neck_channels, proto_channels=64),
-        # Things cover a seventh of a scene, each kind a hundredth. In minutes a network learns them only where they weigh
-        # more than their pixels: cross-entropy and dice balanced by class, instead of the paper's focal and dice.
+        # Things cover a seventh of a scene, each kind a hundredth. In minutes a network learns them only where they
+        # weigh more than their pixels: cross-entropy and dice balanced by class, instead of the paper's focal and dice.
         sem=dict(
             num_classes=num_things + num_stuff,
             in_channels=neck_channels,
