@@ -30,5 +30,7 @@ env_cfg = dict(
 visualizer = dict(type='mmyolor_mtl.MTLLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
 load_from = None
 resume = False

@@ -12,6 +12,8 @@ from mmyolor_mtl.registry import DATASETS, HOOKS, METRICS, MODELS, VISUALIZERS
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
+# Those of the reference's networks say how to evaluate them; the training configs build on them.
+TRAINING_CONFIGS = [p for p in CONFIGS if p.parent.name != 'reference']
 PAPER = ROOT / 'configs/yolor_mtl/yolor-mtl_elan_det-ins-sem-cap_8xb8-300e_coco.py'
 
 
@@ -54,20 +56,38 @@ def test_everything_a_config_names_can_be_built(path, vocab_file, tmp_path):
         dataset = DATASETS.build({**cfg[name].dataset, 'lazy_init': True})
         assert len(dataset.metainfo['classes']) == model.heads['det'].num_classes
         names = ('classes', 'stuff_classes', 'extra_classes')
+        if 'sem' not in model.heads:
+            assert not cfg.model.test_cfg
+            continue
         assert sum(len(dataset.metainfo[key]) for key in names) == model.heads['sem'].num_classes
         panoptic = cfg.model.test_cfg.panoptic
         assert panoptic.num_things == len(dataset.metainfo['classes'])
         assert panoptic.num_evaluated == panoptic.num_things + len(dataset.metainfo['stuff_classes'])
+    metrics = ['CocoMetric']
+    if 'sem' in model.heads:
+        metrics += ['mmyolor_mtl.SemanticMetric', 'mmyolor_mtl.PanopticMetric']
+    metrics += ['mmyolor_mtl.CaptionMetric'] if 'cap' in model.heads else []
+    assert [metric.type for metric in cfg.val_evaluator] == metrics
+    assert cfg.val_evaluator[0].metric == (['bbox', 'segm'] if 'ins' in model.heads else ['bbox'])
     for metric in cfg.val_evaluator:
         metric.pop('ann_file', None), metric.pop('seg_prefix', None)
         METRICS.build(metric)
     VISUALIZERS.build({**cfg.visualizer, 'save_dir': str(tmp_path)})
-    for hook in [*cfg.default_hooks.values(), *cfg.custom_hooks]:
+    for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         HOOKS.build(hook)
+
+
+@pytest.mark.parametrize('path', TRAINING_CONFIGS, ids=lambda p: p.stem)
+def test_training_configs_close_the_mosaic_and_read_captions_where_a_head_does(path, vocab_file):
+    cfg = load(path, vocab_file)
+    for pipeline in (cfg.train_dataloader.dataset.pipeline, cfg.custom_hooks[0].switch_pipeline):
+        assert ('CaptionView' in str(pipeline)) == ('cap' in cfg.model.heads)
+    assert 'MTLMosaic' in str(cfg.train_dataloader.dataset.pipeline)
+    assert 'MTLMosaic' not in str(cfg.custom_hooks[0].switch_pipeline)
     assert cfg.train_cfg.max_epochs > cfg.custom_hooks[0].switch_epoch > 0
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', TRAINING_CONFIGS, ids=lambda p: p.stem)
 def test_optimizer_leaves_norms_and_biases_without_decay(path, vocab_file, tmp_path):
     cfg = load(path, vocab_file)
     cfg.model.heads.det.implicit = True
@@ -83,7 +103,7 @@ def test_optimizer_leaves_norms_and_biases_without_decay(path, vocab_file, tmp_p
         free = name.endswith(('.bias', '.implicit')) or param.ndim == 1
         assert decays != free, name
         checked += 1
-    assert checked > 400
+    assert checked > 250
 
 
 def _with_model(runner, model):

@@ -16,7 +16,7 @@ affine = dict(
     type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.5, 1.5), max_translate_ratio=0.1
 )
 mosaic_and_affine = [dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, prob=1.0), affine]
-# A second view costs a second pass of the backbone: every other image gets one, with three of its five sentences.
+# A second view costs a second pass of the backbone: every other image gets one, with its five sentences.
 weak_view = [
     dict(
         type='RandomApply',
@@ -27,7 +27,7 @@ weak_view = [
                 type='mmyolor_mtl.TokenizeCaption',
                 tokenizer=tokenizer,
                 max_length=max_caption_length,
-                captions_per_image=3,
+                captions_per_image=5,
             ),
         ],
     )

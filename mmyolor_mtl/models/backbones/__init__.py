@@ -1,3 +1,5 @@
 from .elan import ELANBackbone
+from .gelan import GELANBackbone
+from .gelan_auxiliary import GELANAuxiliaryBranch
 
-__all__ = ['ELANBackbone']
+__all__ = ['ELANBackbone', 'GELANAuxiliaryBranch', 'GELANBackbone']

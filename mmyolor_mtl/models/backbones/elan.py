@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 
-from mmengine.model import BaseModule
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 
 from ...registry import MODELS
 from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG, ConvDown, conv, scale_channels, scale_depth
 from ..layers.elan import ELANBlock
+from .staged import StagedBackbone
 
 
 @MODELS.register_module()
-class ELANBackbone(BaseModule):
+class ELANBackbone(StagedBackbone):
     """ELAN backbone of YOLOv7-AF, layers 0-50 of the reference (paper section 3.1, REFERENCE_SPEC 1.2).
 
     Args:
@@ -54,24 +53,16 @@ class ELANBackbone(BaseModule):
         act_cfg: dict = ACT_CFG,
         init_cfg: dict | None = INIT_CFG,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
-        last = len(self.STAGES)
-        if not out_indices or not set(out_indices) <= set(range(last + 1)):
-            raise ValueError(f'out_indices must name stages between 0 and {last}, got {tuple(out_indices)}')
-        if not -1 <= frozen_stages <= last:
-            raise ValueError(f'frozen_stages must lie between -1 and {last}, got {frozen_stages}')
-        self.out_indices = tuple(out_indices)
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
-
+        super().__init__(out_indices=out_indices, frozen_stages=frozen_stages, norm_eval=norm_eval, init_cfg=init_cfg)
         kwargs = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
         width = [scale_channels(channels, widen_factor) for channels in (32, 64, 128)]
-        self.stem = nn.Sequential(
+        stem = nn.Sequential(
             conv(3, width[0], 3, **kwargs),
             conv(width[0], width[1], 3, stride=2, **kwargs),
             conv(width[1], width[1], 3, **kwargs),
         )
         self.out_channels = [width[1]]
+        stages = []
         for index, (mid, out) in enumerate(self.STAGES, start=1):
             previous = self.out_channels[-1]
             mid, out = scale_channels(mid, widen_factor), scale_channels(out, widen_factor)
@@ -81,35 +72,6 @@ class ELANBackbone(BaseModule):
                 down, channels = ConvDown(previous, previous // 2, **kwargs), previous // 2 * 2
             groups = scale_depth(2, deepen_factor)
             block = ELANBlock(channels, mid, mid, out, num_groups=groups, collect_every=2, **kwargs)
-            self.add_module(f'stage{index}', nn.Sequential(down, block))
+            stages.append(nn.Sequential(down, block))
             self.out_channels.append(out)
-        self._freeze()
-
-    @property
-    def stages(self) -> list[nn.Module]:
-        """The stem and the four stages in order."""
-        return [self.stem, *(getattr(self, f'stage{i}') for i in range(1, len(self.STAGES) + 1))]
-
-    def _freeze(self) -> None:
-        for stage in self.stages[: self.frozen_stages + 1]:
-            stage.eval()
-            stage.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> 'ELANBackbone':
-        """Switch the mode, leaving frozen stages (and with ``norm_eval`` all norms) in evaluation mode."""
-        super().train(mode)
-        self._freeze()
-        if mode and self.norm_eval:
-            for module in self.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the features of the stages in ``out_indices``."""
-        outputs = []
-        for index, stage in enumerate(self.stages):
-            x = stage(x)
-            if index in self.out_indices:
-                outputs.append(x)
-        return tuple(outputs)
+        self._set_stages(stem, stages)

@@ -1,7 +1,8 @@
-"""The multi-task shell: backbone -> neck -> {task: head}."""
+"""The multi-task shell: backbone -> neck -> {task: head}, and while training an auxiliary branch."""
 
 from typing import Any
 
+from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
@@ -26,6 +27,8 @@ class YOLORMTL(BaseDetector):
         backbone: Config of the backbone; returns the levels C3, C4, C5.
         neck: Config of the neck.
         heads: Configs of the heads by task, out of 'det', 'ins', 'sem' and 'cap'.
+        auxiliary: Config of a branch that is run on the strong view while training, for the auxiliary branches of
+            the heads; called with the images and the backbone's levels.
         data_preprocessor: Config of the data preprocessor.
         test_cfg: ``panoptic``: keyword arguments of :func:`fuse_panoptic`, or absent for no panoptic result.
         train_cfg: Unused by this class; mmdet's tools may set it.
@@ -45,6 +48,7 @@ class YOLORMTL(BaseDetector):
         backbone: dict,
         neck: dict,
         heads: dict,
+        auxiliary: dict | None = None,
         data_preprocessor: dict | None = None,
         test_cfg: dict | None = None,
         train_cfg: dict | None = None,
@@ -61,6 +65,7 @@ class YOLORMTL(BaseDetector):
             )
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
+        self.auxiliary = None if auxiliary is None else MODELS.build(auxiliary)
         # In the order of TASKS, in which a head comes after those whose results it needs. MMEngine's ModuleDict, as
         # torch's would keep init_weights from reaching the heads.
         self.heads = ModuleDict({task: MODELS.build(heads[task]) for task in TASKS if task in heads})
@@ -69,13 +74,16 @@ class YOLORMTL(BaseDetector):
         self._check_heads()
 
     def _check_heads(self) -> None:
-        provided: set[str] = set()
+        provided = set() if self.auxiliary is None else {'auxiliary'}
         for task, head in self.heads.items():
             if head.task != task:
                 raise ValueError(f'heads[{task!r}] is a {type(head).__name__}, a head for the task {head.task!r}')
             missing = set(head.requires) - provided
             if missing:
-                raise ValueError(f'the head for {task!r} needs {sorted(missing)}, which no other head provides')
+                raise ValueError(
+                    f'the head for {task!r} needs {sorted(missing)}, which neither another head nor an auxiliary '
+                    'branch provides'
+                )
             provided |= set(head.provides)
 
     @property
@@ -116,6 +124,8 @@ class YOLORMTL(BaseDetector):
         if self.vision_heads:
             shared: dict[str, Any] = {}
             feats = self.extract_feat(batch_inputs)
+            if self.auxiliary is not None:
+                shared['auxiliary'] = self.auxiliary(batch_inputs, feats['backbone'])
             for head in self.vision_heads.values():
                 losses.update(head.loss(feats[head.source], batch_data_samples, shared))
         if 'cap' in self.heads:
@@ -128,11 +138,17 @@ class YOLORMTL(BaseDetector):
         head = self.heads['cap']
         samples = [sample for sample in data_samples if 'caption_view' in sample]
         if caption_inputs is None:
+            if self.vision_heads:
+                return head.loss((), [], {})
             # No caption in this batch. One image keeps the trunk in the graph where no vision head does.
-            feats = () if self.vision_heads else self.extract_feat(batch_inputs[:1], (head.source,))[head.source]
-            return head.loss(feats, [], {})
-        feats = self.extract_feat(caption_inputs, (head.source,))[head.source]
-        return head.loss(feats, samples, {})
+            caption_inputs = batch_inputs[:1]
+        # A head that needs nothing of the neck does not have it run.
+        feats = self.extract_feat(caption_inputs, ('backbone', 'neck') if head.requires else (head.source,))
+        shared: dict[str, Any] = {}
+        if head.requires:
+            for other in self.vision_heads.values():
+                shared.update(other.context(feats[other.source]))
+        return head.loss(feats[head.source], samples, shared)
 
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
@@ -155,5 +171,19 @@ class YOLORMTL(BaseDetector):
         feats = self.extract_feat(batch_inputs, tuple({'backbone', *(head.source for head in self.heads.values())}))
         outputs: dict[str, Any] = {}
         for head in self.heads.values():
-            outputs.update(head(feats[head.source]))
+            outputs.update(head(feats[head.source], outputs))
         return outputs
+
+    def switch_to_deploy(self) -> None:
+        """Make the network as small and fast as inference allows; predictions stay the same (REFERENCE_SPEC 7.4).
+
+        Drops the auxiliary branch and what the heads train only, makes one convolution of each re-parameterised block,
+        folds implicit scales and batch norms into convolutions. There is no way back: keep the checkpoint. Doing it
+        twice changes nothing.
+        """
+        self.eval()
+        self.auxiliary = None
+        for module in list(self.modules()):
+            if module is not self and hasattr(module, 'switch_to_deploy'):
+                module.switch_to_deploy()
+        fuse_conv_bn(self)

@@ -1,8 +1,19 @@
+from .base_caption_head import BaseCaptionHead
 from .base_head import TaskHead
 from .caption_head import CaptionHead
 from .detection_head import YOLORDetectionHead
 from .mask_head import YOLORMaskHead
 from .panoptic_fusion import fuse_panoptic
+from .region_caption_head import RegionCaptionHead
 from .semantic_head import YOLORSemanticHead
 
-__all__ = ['CaptionHead', 'TaskHead', 'YOLORDetectionHead', 'YOLORMaskHead', 'YOLORSemanticHead', 'fuse_panoptic']
+__all__ = [
+    'BaseCaptionHead',
+    'CaptionHead',
+    'RegionCaptionHead',
+    'TaskHead',
+    'YOLORDetectionHead',
+    'YOLORMaskHead',
+    'YOLORSemanticHead',
+    'fuse_panoptic',
+]

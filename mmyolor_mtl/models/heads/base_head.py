@@ -1,7 +1,7 @@
 """What every task head offers to the multi-task shell."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmdet.structures import DetDataSample
@@ -14,6 +14,7 @@ class TaskHead(BaseModule, metaclass=ABCMeta):
 
     A head knows its features and its own labels, never another head. What two heads must share (the assignment of
     anchors, the detections that survived NMS) passes through ``shared``, a dict that the shell hands from head to head.
+    Where the shell has an auxiliary branch, ``shared['auxiliary']`` holds its features while training.
 
     Attributes:
         task: Name of the task: 'det', 'ins', 'sem' or 'cap'.
@@ -28,8 +29,15 @@ class TaskHead(BaseModule, metaclass=ABCMeta):
     provides: tuple[str, ...] = ()
 
     @abstractmethod
-    def forward(self, feats: Sequence[Tensor]) -> dict[str, Any]:
-        """Named raw outputs of the head; traceable, no decoding."""
+    def forward(self, feats: Sequence[Tensor], shared: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Named raw outputs of the head; traceable, no decoding. ``shared`` holds those of the heads before it."""
+
+    def context(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What this head can tell other heads about features it has no loss on, by the names in ``provides``."""
+        return {}
+
+    def switch_to_deploy(self) -> None:
+        """Drop what only training uses; the shell fuses convolutions and norms."""
 
     @abstractmethod
     def loss(
@@ -50,6 +58,14 @@ def labelled_indices(data_samples: list[DetDataSample], task: str) -> list[int]:
     A sample without the metainfo key ``labelled_tasks`` (as mmdet's own pipelines give it) counts as labelled.
     """
     return [i for i, sample in enumerate(data_samples) if task in sample.metainfo.get('labelled_tasks', (task,))]
+
+
+def auxiliary_config(auxiliary: dict) -> tuple[Sequence[int], float]:
+    """Channels of the auxiliary features and the weight of the auxiliary losses (0.25 as in REFERENCE_SPEC 3.3)."""
+    unknown = sorted(set(auxiliary) - {'in_channels', 'loss_weight'})
+    if unknown or 'in_channels' not in auxiliary:
+        raise ValueError(f'auxiliary takes in_channels and optionally loss_weight, got {sorted(auxiliary)}')
+    return auxiliary['in_channels'], auxiliary.get('loss_weight', 0.25)
 
 
 def zero_loss(*tensors: Tensor) -> Tensor:

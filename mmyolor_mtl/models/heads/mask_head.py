@@ -1,6 +1,6 @@
 """Instance masks as linear combinations of prototypes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,10 +9,11 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from ...registry import MODELS
-from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG, conv
+from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG
 from ..losses.mask import inside_boxes
-from .base_head import TaskHead, labelled_indices, zero_loss
-from .detection_head import prediction_branch
+from ..task_modules import Assignment
+from .base_head import TaskHead, auxiliary_config, labelled_indices, zero_loss
+from .branches import MaskBranches
 from .resize import resize_to_image
 
 MASKS_AT_ONCE = 32
@@ -25,9 +26,14 @@ class YOLORMaskHead(TaskHead):
     Args:
         in_channels: Channels of the levels; the first feeds the prototypes.
         num_prototypes: Number M of prototypes.
-        proto_channels: Hidden channels of the prototype branch.
+        proto_channels: Hidden channels of the prototypes.
         mask_stride: Stride of the prototypes in px: half the stride of the first level.
+        branch: Config of a stride-4 branch of its own for the prototypes (keyword arguments of
+            :class:`HighResolutionBranch` without channels, such as ``dict(num_blocks=2)``), as GYOLO has; None for a
+            prototype net on the first level.
         implicit: Put implicit knowledge on the coefficient branches (REFERENCE_SPEC 2.7).
+        auxiliary: ``in_channels`` of the auxiliary features and ``loss_weight`` (0.25 by default) of their loss, or
+            None for no auxiliary branches.
         loss_mask: Config of the loss.
         norm_cfg: Config of the norm layers.
         act_cfg: Config of the activations.
@@ -39,7 +45,7 @@ class YOLORMaskHead(TaskHead):
     """
 
     task = 'ins'
-    requires = ('assignment', 'detections', 'det_indices')
+    requires: tuple[str, ...] = ('assignment', 'detections', 'det_indices')
 
     def __init__(
         self,
@@ -48,7 +54,9 @@ class YOLORMaskHead(TaskHead):
         num_prototypes: int = 32,
         proto_channels: int = 256,
         mask_stride: int = 4,
+        branch: dict | None = None,
         implicit: bool = False,
+        auxiliary: dict | None = None,
         loss_mask: dict = dict(type='mmyolor_mtl.PrototypeMaskLoss', loss_weight=2.5),
         norm_cfg: dict = NORM_CFG,
         act_cfg: dict = ACT_CFG,
@@ -57,58 +65,69 @@ class YOLORMaskHead(TaskHead):
         super().__init__(init_cfg=init_cfg)
         self.mask_stride = mask_stride
         self.loss_mask = MODELS.build(loss_mask)
-        kwargs = dict(norm_cfg=norm_cfg, act_cfg=act_cfg)
-        coef_channels = max(in_channels[0] // 4, num_prototypes)
-        self.coef_branches = nn.ModuleList(
-            prediction_branch(channels, coef_channels, num_prototypes, implicit=implicit, **kwargs)
-            for channels in in_channels
+        kwargs = dict(
+            num_prototypes=num_prototypes,
+            proto_channels=proto_channels,
+            branch=branch,
+            implicit=implicit,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
         )
-        self.proto = nn.Sequential(
-            conv(in_channels[0], proto_channels, 3, **kwargs),
-            nn.Upsample(scale_factor=2, mode='nearest'),
-            conv(proto_channels, proto_channels, 3, **kwargs),
-            conv(proto_channels, num_prototypes, 1, **kwargs),
-        )
+        self.main = MaskBranches(in_channels=in_channels, **kwargs)
+        self.auxiliary = None
+        if auxiliary is not None:
+            channels, self.auxiliary_weight = auxiliary_config(auxiliary)
+            self.auxiliary = MaskBranches(in_channels=channels, **kwargs)
+            self.requires += ('auxiliary',)
 
-    def forward(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
+    def forward(self, feats: Sequence[Tensor], shared: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
         """Coefficients of all anchors and prototypes."""
-        coefs = [branch(x).flatten(2) for branch, x in zip(self.coef_branches, feats, strict=True)]
-        return dict(mask_coefs=torch.cat(coefs, 2).transpose(1, 2), mask_protos=self.proto(feats[0]))
+        coefs, protos = self.main(feats)
+        return dict(mask_coefs=coefs, mask_protos=protos)
 
     def loss(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any]
     ) -> dict[str, Tensor]:
         """Mask loss of the positive anchors of the images labelled with masks (they carry boxes too)."""
-        outputs = self.forward(feats)
-        coefs, protos = outputs['mask_coefs'], outputs['mask_protos']
+        outputs = {'loss_ins_mask': (1.0, self.main(feats))}
+        if self.auxiliary is not None:
+            outputs['loss_ins_mask_aux'] = (self.auxiliary_weight, self.auxiliary(shared['auxiliary']))
         rows = {image: row for row, image in enumerate(shared['det_indices'])}
         indices = [i for i in labelled_indices(data_samples, self.task) if i in rows]
-        if not indices:
-            return dict(loss_ins_mask=zero_loss(coefs, protos))
-        assignment = shared['assignment']
-        selected = [rows[i] for i in indices]
-        foreground = assignment.foreground[selected]
+        positives = self._positives(
+            [data_samples[i] for i in indices], shared['assignment'], [rows[i] for i in indices]
+        )
+        if positives is None:
+            return {name: zero_loss(*tensors) for name, (_, tensors) in outputs.items()}
+        anchors, valid, boxes, masks = positives
+        losses = {}
+        for name, (weight, (coefs, protos)) in outputs.items():
+            _check_size(masks, protos)
+            coefs = coefs[indices].gather(1, anchors[..., None].expand(-1, -1, coefs.shape[2]))
+            losses[name] = weight * self.loss_mask(coefs, protos[indices], masks, boxes, valid)
+        return losses
+
+    def _positives(
+        self, samples: list[DetDataSample], assignment: Assignment | None, rows: list[int]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """The positive anchors of each image in order, padded to the image that has most of them.
+
+        Returns:
+            Anchors (B, P), which of them are no padding (B, P), boxes (B, P, 4) in cells of the masks, masks
+            (B, P, h, w); None where there is no positive anchor.
+        """
+        if not rows or assignment is None:
+            return None
+        foreground = assignment.foreground[rows]
         count = int(foreground.sum(dim=1).max())
         if count == 0:
-            return dict(loss_ins_mask=zero_loss(coefs, protos))
-        # Positives first, in anchor order, padded to the image that has most of them.
+            return None
         valid, anchors = foreground.to(torch.uint8).topk(count, dim=1)
-        gt_index = assignment.gt_index[selected].gather(1, anchors)
-        boxes = assignment.boxes[selected].gather(1, anchors[..., None].expand(-1, -1, 4)) / self.mask_stride
-        coefs = coefs[indices].gather(1, anchors[..., None].expand(-1, -1, coefs.shape[2]))
-        masks = self._gather_masks([data_samples[i] for i in indices], gt_index, protos)
-        return dict(loss_ins_mask=self.loss_mask(coefs, protos[indices], masks, boxes, valid.bool()))
-
-    @staticmethod
-    def _gather_masks(samples: list[DetDataSample], gt_index: Tensor, protos: Tensor) -> Tensor:
-        """Ground-truth masks of the positives: (B, P, h, w) uint8."""
+        gt_index = assignment.gt_index[rows].gather(1, anchors)
+        boxes = assignment.boxes[rows].gather(1, anchors[..., None].expand(-1, -1, 4)) / self.mask_stride
         masks = nn.utils.rnn.pad_sequence([sample.gt_mask_targets for sample in samples], batch_first=True)
-        if masks.shape[2:] != protos.shape[2:]:
-            raise ValueError(
-                f'mask targets {tuple(masks.shape[2:])} and prototypes {tuple(protos.shape[2:])} differ in size; '
-                'set mask_stride of PackMTLInputs to that of YOLORMaskHead'
-            )
-        return masks.gather(1, gt_index[..., None, None].expand(-1, -1, *masks.shape[2:]))
+        masks = masks.gather(1, gt_index[..., None, None].expand(-1, -1, *masks.shape[2:]))
+        return anchors, valid.bool(), boxes, masks
 
     def predict(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any], rescale: bool = True
@@ -141,3 +160,15 @@ class YOLORMaskHead(TaskHead):
         if not rescale:
             return masks
         return resize_to_image(masks.float(), sample) >= 0.5
+
+    def switch_to_deploy(self) -> None:
+        """Drop the auxiliary branches."""
+        self.auxiliary = None
+
+
+def _check_size(masks: Tensor, protos: Tensor) -> None:
+    if masks.shape[2:] != protos.shape[2:]:
+        raise ValueError(
+            f'mask targets {tuple(masks.shape[2:])} and prototypes {tuple(protos.shape[2:])} differ in size; '
+            'set mask_stride of PackMTLInputs to that of YOLORMaskHead'
+        )

@@ -1,17 +1,18 @@
 """Semantic segmentation head."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...registry import MODELS
-from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG, conv
-from .base_head import TaskHead, labelled_indices, zero_loss
+from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG
+from .base_head import TaskHead, auxiliary_config, labelled_indices, zero_loss
+from .branches import SemanticBranches
 from .resize import resize_to_image
 
 
@@ -26,9 +27,13 @@ class YOLORSemanticHead(TaskHead):
     Args:
         num_classes: Number S of channels: things, stuff and the trailing classes that are never evaluated.
         in_channels: Channels of the levels, the finest first.
-        stride: Stride of the finest level in px.
+        stride: Stride of the map that the classifier reads in px: 8 for the finest level, 4 for a ``branch`` on it.
         hidden_channels: Channels of the 3x3 convolutions; None for the 1x1 convolution alone.
         num_levels: Levels to use, from the finest on.
+        branch: Config of a stride-4 branch of its own (keyword arguments of :class:`HighResolutionBranch`, such as
+            ``dict(num_blocks=2)``), as GYOLO has.
+        auxiliary: ``in_channels`` of the auxiliary features and ``loss_weight`` (0.25 by default) of their losses, or
+            None for no auxiliary branches.
         out_stride: Stride of the logits, to which they are upsampled bilinearly; the loss is computed there.
         align_corners: Upsample with corners aligned, as the released panoptic models do. It shifts the map by up to
             half a cell towards the border, so it is only for their weights.
@@ -40,7 +45,7 @@ class YOLORSemanticHead(TaskHead):
 
     Raises:
         ValueError: If ``stride`` is no multiple of ``out_stride``, or there are not ``num_levels`` levels, or several
-            without ``hidden_channels``.
+            without ``hidden_channels``, or a ``branch`` beside ``hidden_channels``.
 
     Shapes:
         feats[0] (B, in_channels[0], H/8, W/8) -> ``sem_logits`` (B, S, H/4, W/4)
@@ -56,6 +61,8 @@ class YOLORSemanticHead(TaskHead):
         stride: int = 8,
         hidden_channels: int | None = None,
         num_levels: int = 1,
+        branch: dict | None = None,
+        auxiliary: dict | None = None,
         out_stride: int = 4,
         align_corners: bool = False,
         loss_pixel: dict = dict(type='mmyolor_mtl.IndexFocalLoss', loss_weight=25.0),
@@ -75,48 +82,76 @@ class YOLORSemanticHead(TaskHead):
             raise ValueError(f'num_levels={num_levels} must lie between 1 and the {len(in_channels)} levels there are')
         if num_levels > 1 and hidden_channels is None:
             raise ValueError(f'num_levels={num_levels} needs hidden_channels, in which the levels are added')
-        channels = in_channels[0] if hidden_channels is None else hidden_channels
-        self.branches = nn.ModuleList(
-            nn.Identity() if hidden_channels is None else conv(level, channels, 3, norm_cfg=norm_cfg, act_cfg=act_cfg)
-            for level in in_channels[:num_levels]
+        if branch is not None and hidden_channels is not None:
+            raise ValueError('a branch and hidden_channels exclude each other: the classifier reads one of them')
+        kwargs = dict(
+            num_classes=num_classes,
+            hidden_channels=hidden_channels,
+            num_levels=num_levels,
+            branch=branch,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
         )
-        self.classifier = nn.Conv2d(channels, num_classes, 1)
+        self.main = SemanticBranches(in_channels=in_channels, **kwargs)
+        if branch is not None:
+            self.provides = ('sem_logits', 'sem_feats')
+        self.auxiliary = None
+        if auxiliary is not None:
+            channels, self.auxiliary_weight = auxiliary_config(auxiliary)
+            self.auxiliary = SemanticBranches(in_channels=channels, **kwargs)
+            self.requires = ('auxiliary',)
         self.loss_pixel = MODELS.build(loss_pixel)
         self.loss_dice = MODELS.build(loss_dice)
 
-    def forward(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
-        """Logits of all classes."""
-        hidden = self.branches[0](feats[0])
-        for branch, feat in zip(self.branches[1:], feats[1:], strict=False):
-            hidden = hidden + F.interpolate(branch(feat), hidden.shape[2:], mode='bilinear', align_corners=False)
-        logits = self.classifier(hidden)
+    def forward(self, feats: Sequence[Tensor], shared: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+        """Logits of all classes, and with a ``branch`` its upsampled map ``sem_feats`` (B, C, H/4, W/4)."""
+        logits, upsampled = self._run(self.main, feats)
+        return dict(sem_logits=logits) if upsampled is None else dict(sem_logits=logits, sem_feats=upsampled)
+
+    def context(self, feats: Sequence[Tensor]) -> dict[str, Tensor]:
+        """What heads of other tasks may read: ``sem_logits`` and ``sem_feats`` of a head with a ``branch``."""
+        return self.forward(feats) if self.provides else {}
+
+    def _run(self, branches: SemanticBranches, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Logits at ``out_stride``, and what the branch upsampled."""
+        logits, upsampled = branches(feats)
         if self.upsample > 1:
             logits = F.interpolate(
                 logits, scale_factor=self.upsample, mode='bilinear', align_corners=self.align_corners
             )
-        return dict(sem_logits=logits)
+        return logits, upsampled
 
     def loss(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any]
     ) -> dict[str, Tensor]:
-        """Both terms over the images labelled with a semantic map."""
-        logits = self.forward(feats)['sem_logits']
+        """Both terms over the images labelled with a semantic map, with ``_aux`` those of the auxiliary branches."""
+        outputs = {'': (1.0, self._run(self.main, feats)[0])}
+        if self.auxiliary is not None:
+            outputs['_aux'] = (self.auxiliary_weight, self._run(self.auxiliary, shared['auxiliary'])[0])
         indices = labelled_indices(data_samples, self.task)
-        if not indices:
-            zero = zero_loss(logits)
-            return dict(loss_sem_pixel=zero, loss_sem_dice=zero)
-        target = stack_layers([data_samples[i].gt_sem_target for i in indices])
-        logits = logits[indices]
-        return dict(loss_sem_pixel=self.loss_pixel(logits, target), loss_sem_dice=self.loss_dice(logits, target))
+        target = stack_layers([data_samples[i].gt_sem_target for i in indices]) if indices else None
+        losses = {}
+        for suffix, (weight, logits) in outputs.items():
+            terms = dict(loss_sem_pixel=self.loss_pixel, loss_sem_dice=self.loss_dice)
+            for name, term in terms.items():
+                value = zero_loss(logits) if target is None else weight * term(logits[indices], target)
+                losses[f'{name}{suffix}'] = value
+        return losses
 
     def predict(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any], rescale: bool = True
     ) -> None:
         """Write ``pred_sem_seg``: (1, H, W) int64 class ids."""
-        for logits, sample in zip(self.forward(feats)['sem_logits'].float(), data_samples, strict=True):
+        outputs = self.forward(feats)
+        shared.update({name: outputs[name] for name in self.provides})
+        for logits, sample in zip(outputs['sem_logits'].float(), data_samples, strict=True):
             if rescale:
                 logits = resize_to_image(logits, sample, self.out_stride)
             sample.pred_sem_seg = PixelData(sem_seg=logits.argmax(dim=0, keepdim=True))
+
+    def switch_to_deploy(self) -> None:
+        """Drop the auxiliary branches."""
+        self.auxiliary = None
 
 
 def stack_layers(targets: list[Tensor]) -> Tensor:

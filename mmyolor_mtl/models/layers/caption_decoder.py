@@ -165,6 +165,10 @@ class CaptionDecoder(nn.Module):
         """Teacher-forced logits (B, T, V) of the token that follows each of the tokens (B, T)."""
         return self.output(self.hidden(tokens, memory))
 
+    def start(self, memory: ImageMemory) -> 'CachedDecoding':
+        """Begin to write about the B images."""
+        return CachedDecoding(self, memory)
+
 
 class CachedDecoding:
     """One decoding run token by token; meets ``mmyolor_mtl.models.text.generation.Decoding``.

@@ -23,6 +23,7 @@ def conv(
     kernel_size: int,
     *,
     stride: int = 1,
+    groups: int = 1,
     norm_cfg: dict | ConfigDict = NORM_CFG,
     act_cfg: dict | ConfigDict | None = ACT_CFG,
 ) -> ConvModule:
@@ -33,9 +34,23 @@ def conv(
         kernel_size,
         stride=stride,
         padding=kernel_size // 2,
+        groups=groups,
         norm_cfg=norm_cfg,
         act_cfg=act_cfg,
     )
+
+
+def depthwise_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    norm_cfg: dict | ConfigDict = NORM_CFG,
+    act_cfg: dict | ConfigDict | None = ACT_CFG,
+) -> ConvModule:
+    """:func:`conv` with as many groups as input and output channels allow (REFERENCE_SPEC 1.1, ``DWConv``)."""
+    groups = math.gcd(in_channels, out_channels)
+    return conv(in_channels, out_channels, kernel_size, groups=groups, norm_cfg=norm_cfg, act_cfg=act_cfg)
 
 
 def scale_channels(channels: int, widen_factor: float, divisor: int = 8) -> int:

@@ -1,3 +1,4 @@
 from .elan_pafpn import ELANPAFPN
+from .gelan_pafpn import GELANPAFPN
 
-__all__ = ['ELANPAFPN']
+__all__ = ['ELANPAFPN', 'GELANPAFPN']

@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 
-from mmyolor_mtl.models.heads.detection_head import last_conv
 from mmyolor_mtl.registry import MODELS
 
 from ..helpers import labelled_sample, tiny_model
@@ -47,7 +46,7 @@ def test_all_tasks_train_together():
 
 
 def test_initialisation_reaches_the_heads():
-    biases = [last_conv(branch).bias for branch in build().heads['det'].cls_branches]
+    biases = [branch.predictor.bias for branch in build().heads['det'].main.cls_branches]
     assert all((bias < -5).all() for bias in biases)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 
-from mmyolor_mtl.models.heads.detection_head import YOLORDetectionHead, last_conv, to_image_space
+from mmyolor_mtl.models.heads.detection_head import YOLORDetectionHead, to_image_space
 
 from ..helpers import count, labelled_sample
 
@@ -23,8 +23,8 @@ def features(batch=2, size=64, seed=0):
 
 def test_parameters_equal_the_reference():
     head = YOLORDetectionHead(num_classes=80)
-    assert count(head.box_branches) == 1_156_032
-    assert count(head.cls_branches) == 5_962_992
+    assert count(head.main.box_branches) == 1_156_032
+    assert count(head.main.cls_branches) == 5_962_992
     assert count(head) == 7_119_040
     assert count(head, trainable_only=True) == 7_119_024  # the bins of the distribution are frozen
 
@@ -37,8 +37,8 @@ def test_implicit_knowledge_adds_4016_parameters():
 def test_biases_are_those_of_the_reference():
     head = YOLORDetectionHead(num_classes=80)
     head.init_weights()
-    assert all((last_conv(branch).bias == 1).all() for branch in head.box_branches)
-    biases = [float(last_conv(branch).bias[0].detach()) for branch in head.cls_branches]
+    assert all((branch.predictor.bias == 1).all() for branch in head.main.box_branches)
+    biases = [float(branch.predictor.bias[0].detach()) for branch in head.main.cls_branches]
     assert biases == pytest.approx([-11.5366, -10.1503, -8.7641], abs=1e-4)
 
 
@@ -47,7 +47,7 @@ def test_projection_is_the_expectation_of_the_bins():
     dists = torch.full((1, 1, 64), -100.0)
     for side, bin_index in enumerate((0, 5, 15, 7)):
         dists[0, 0, side * 16 + bin_index] = 100.0
-    assert torch.allclose(head.projection(dists), torch.tensor([[[0.0, 5.0, 15.0, 7.0]]]))
+    assert torch.allclose(head.main.projection(dists), torch.tensor([[[0.0, 5.0, 15.0, 7.0]]]))
 
 
 def test_losses_train_towards_the_labels():

@@ -28,8 +28,8 @@ def features(batch=2, size=64):
 
 def test_parameters_equal_the_reference():
     head = YOLORMaskHead()
-    assert count(head.coef_branches) == 1_149_792
-    assert count(head.proto) == 1_188_928
+    assert count(head.main.coef_branches) == 1_149_792
+    assert count(head.main.proto) == 1_188_928
     assert count(head) == 2_338_720
 
 

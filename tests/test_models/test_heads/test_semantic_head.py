@@ -56,8 +56,8 @@ def test_logits_are_upsampled_to_the_stride_of_the_loss():
 def test_upsampling_moves_nothing_unless_corners_are_aligned(align_corners):
     module = head(align_corners=align_corners)
     with torch.no_grad():
-        module.classifier.weight.fill_(1)
-        module.classifier.bias.zero_()
+        module.main.classifier.weight.fill_(1)
+        module.main.classifier.bias.zero_()
     spike = torch.zeros(1, 8, 8, 8)
     spike[:, :, 2, 5] = 1
     logits = module([spike])['sem_logits'][0, 0].detach()

@@ -1,0 +1,16 @@
+# The reference's gelan-c-seg: boxes and masks, 27,634,720 parameters.
+_base_ = [
+    '../_base_/datasets/coco_mtl.py',
+    '../_base_/models/gelan-mtl_c.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    heads=dict(_delete_=True, det={{_base_.model.heads.det}}, ins={{_base_.model.heads.ins}}),
+    test_cfg=dict(_delete_=True),
+)
+
+val_evaluator = [
+    dict(type='CocoMetric', ann_file=_base_.data_root + 'annotations/instances_val2017.json', metric=['bbox', 'segm'])
+]
+test_evaluator = val_evaluator

@@ -1,0 +1,16 @@
+# The reference's yolov7-af: boxes, 43,589,728 parameters.
+_base_ = [
+    '../_base_/datasets/coco_mtl.py',
+    '../_base_/models/yolor-mtl_elan.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    heads=dict(_delete_=True, det={{_base_.model.heads.det}}),
+    test_cfg=dict(_delete_=True),
+)
+
+val_evaluator = [
+    dict(type='CocoMetric', ann_file=_base_.data_root + 'annotations/instances_val2017.json', metric=['bbox'])
+]
+test_evaluator = val_evaluator

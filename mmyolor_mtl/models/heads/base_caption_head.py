@@ -1,0 +1,228 @@
+"""What caption heads have in common: vocabulary, loss, search."""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmdet.structures import DetDataSample
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mmyolor_mtl.models.text.generation import generate, sentence_lengths
+from mmyolor_mtl.registry import TOKENIZERS
+
+from .base_head import TaskHead, zero_loss
+
+Region = tuple[float, float, float, float]
+
+# Ids of WordTokenizer, for a head that is given ids only.
+SPECIAL_IDS = dict(pad_id=0, unk_id=1, bos_id=2, eos_id=3)
+TEST_CFG = dict(beam_size=3, max_length=20, min_length=0, length_penalty=0.0)
+
+
+class BaseCaptionHead(TaskHead):
+    """Base of the heads that write a sentence about a picture.
+
+    A subclass builds ``decoder``, which has ``max_length``, ``hidden(tokens, memory)`` (R, T) -> (R, T, D),
+    ``output`` (..., D) -> (..., V) and ``start(memory)`` -> ``text.generation.Decoding``; and says in :meth:`memory`
+    what the decoder may look at.
+
+    Args:
+        max_length: Longest caption T in tokens, start token included.
+        vocab_size: Vocabulary V; defaults to the tokenizer's.
+        tokenizer: Config of the tokenizer. A head without one predicts ids, and takes them to be ``WordTokenizer``'s.
+        loss_weight: Weight of the loss.
+        label_smoothing: Share of the target probability that is spread over the vocabulary.
+        test_cfg: Any of ``beam_size`` (3; 1 is greedy), ``max_length`` (20 tokens, end token included),
+            ``min_length`` (0) and ``length_penalty`` (0); see ``text.generation.generate``.
+        init_cfg: MMEngine's initialisation config.
+
+    Raises:
+        ValueError: Sizes that do not fit each other; the message names them.
+    """
+
+    task = 'cap'
+    decoder: nn.Module
+
+    def __init__(
+        self,
+        *,
+        max_length: int,
+        vocab_size: int | None,
+        tokenizer: dict | None,
+        loss_weight: float,
+        label_smoothing: float,
+        test_cfg: dict | None,
+        init_cfg: dict | list[dict] | None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.loss_weight = loss_weight
+        self.label_smoothing = label_smoothing
+        self.tokenizer = None if tokenizer is None else TOKENIZERS.build({'_scope_': 'mmyolor_mtl', **tokenizer})
+        self.vocab_size = _check_vocab_size(vocab_size, self.tokenizer)
+        self.special_ids = {k: getattr(self.tokenizer, k, i) for k, i in SPECIAL_IDS.items()}
+        self.test_cfg = _check_test_cfg(test_cfg or {}, max_length)
+
+    @abstractmethod
+    def memory(
+        self,
+        feats: Sequence[Tensor],
+        regions: Sequence[Region | None] | None = None,
+        shared: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """What the decoder may look at.
+
+        Args:
+            feats: Features of B images, as the shell hands them to the head.
+            regions: For each image the part that shows the picture, (x1, y1, x2, y2) px, or None for all.
+            shared: What the heads named in ``requires`` left.
+        """
+
+    def forward(self, feats: Sequence[Tensor], shared: Mapping[str, Any] | None = None) -> dict[str, Tensor]:
+        """One pass without search, for tracing and for counting FLOPs.
+
+        Args:
+            feats: Features of B images.
+            shared: Raw outputs of the heads before this one.
+
+        Returns:
+            dict: ``cap_logits`` (B, 1, V), the scores of the first word.
+        """
+        start = torch.full((feats[0].shape[0], 1), self.special_ids['bos_id'], device=feats[0].device)
+        return dict(cap_logits=self.decoder(start, self.memory(feats, shared=shared)))
+
+    def loss(
+        self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any] | None = None
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of the next word, mean over all words (end tokens included) of the batch.
+
+        Args:
+            feats: Levels of the caption views.
+            data_samples: Their samples, each with ``gt_caption_ids`` and optionally the metainfo ``caption_region``,
+                (x1, y1, x2, y2) px. The ids are (K, T), a caption a row, from start to end token and padded, or (T,)
+                for one caption; an image is projected once for its K captions. Empty if no image has a caption: the
+                loss is then a zero that depends on the features and on every parameter.
+            shared: What the heads named in ``requires`` left.
+
+        Returns:
+            dict: ``loss_cap_ce``.
+
+        Raises:
+            ValueError: A sample has no caption, one that is too long, or ids outside the vocabulary.
+        """
+        if not len(data_samples):
+            return dict(loss_cap_ce=zero_loss(*feats, *self.parameters()))
+        _check_batch(feats, data_samples)
+        tokens = self._stack_captions([self._caption_ids(sample) for sample in data_samples])
+        # The output MLP holds half of the parameters: it runs on words, not on padding.
+        words = (tokens[:, 1:] != self.special_ids['pad_id']).flatten().nonzero()[:, 0].to(feats[0].device)
+        tokens = tokens.to(feats[0].device)
+        memory = self.memory(feats, [sample.get('caption_region') for sample in data_samples], shared)
+        states = self.decoder.hidden(tokens[:, :-1], memory).flatten(0, 1)[words]
+        targets = tokens[:, 1:].flatten()[words]
+        loss = F.cross_entropy(self.decoder.output(states).float(), targets, label_smoothing=self.label_smoothing)
+        return dict(loss_cap_ce=self.loss_weight * loss)
+
+    def _caption_ids(self, sample: DetDataSample) -> Tensor:
+        """Ids (K, T) of a sample's captions, checked for their shape."""
+        ids = sample.get('gt_caption_ids')
+        name = sample.get('img_path', 'an image')
+        if ids is None:
+            raise ValueError(f'{name} has no gt_caption_ids: give the head only samples that carry a caption')
+        if ids.dim() not in (1, 2) or not ids.numel() or not 2 <= ids.shape[-1] <= self.decoder.max_length + 1:
+            raise ValueError(
+                f'gt_caption_ids of {name} have shape {tuple(ids.shape)}: the caption head takes (K, T) or (T,) with T '
+                f'from 2 to {self.decoder.max_length + 1}, start and end token included; see max_length of '
+                'TokenizeCaption'
+            )
+        return ids.reshape(-1, ids.shape[-1])
+
+    def _stack_captions(self, captions: list[Tensor]) -> Tensor:
+        """Pad to one (B * K, T) int64: the K rows of an image stand together, rows it lacks hold padding alone."""
+        rows, length = (max(ids.shape[dim] for ids in captions) for dim in (0, 1))
+        pad = self.special_ids['pad_id']
+        tokens = torch.cat(
+            [F.pad(ids, (0, length - ids.shape[1], 0, rows - ids.shape[0]), value=pad) for ids in captions]
+        ).long()
+        low, high = torch.stack(tokens.aminmax()).tolist()
+        if low < 0 or high >= self.vocab_size:
+            raise ValueError(
+                f'gt_caption_ids reach from {low} to {high}, but the caption head has vocab_size={self.vocab_size}: '
+                'give the pipeline and the head the same tokenizer'
+            )
+        return tokens
+
+    @torch.no_grad()
+    def predict(
+        self,
+        feats: Sequence[Tensor],
+        data_samples: list[DetDataSample],
+        shared: dict[str, Any] | None = None,
+        rescale: bool = True,
+    ) -> None:
+        """Write a caption for each image into its sample.
+
+        Sets ``pred_caption_ids`` (T,) with the end token, ``pred_caption_score``, the mean log-probability per token
+        (0 is certain), and with a tokenizer ``pred_caption``, a string.
+
+        Args:
+            feats: Levels of the images.
+            data_samples: Their samples. What their metainfo ``pad_param`` calls padding is not looked at.
+            shared: What the heads named in ``requires`` left.
+            rescale: Not used; a sentence has no size.
+        """
+        _check_batch(feats, data_samples)
+        regions = [_unpadded_region(sample) for sample in data_samples]
+        ids = self.special_ids
+        result = generate(
+            self.decoder.start(self.memory(feats, regions, shared)),
+            torch.full((len(data_samples),), ids['bos_id'], device=feats[0].device),
+            eos_id=ids['eos_id'],
+            pad_id=ids['pad_id'],
+            suppress=(ids['pad_id'], ids['bos_id'], ids['unk_id']),
+            **self.test_cfg,
+        )
+        tokens = result.tokens[:, 0]
+        lengths = sentence_lengths(tokens, ids['eos_id'])
+        scores = result.log_probs[:, 0].sum(-1) / lengths
+        rows = zip(data_samples, tokens.cpu(), lengths.tolist(), scores.tolist(), strict=True)
+        for sample, row, length, score in rows:
+            sample.pred_caption_ids = row[:length]
+            sample.pred_caption_score = score
+            if self.tokenizer is not None:
+                sample.pred_caption = self.tokenizer.decode(row[:length].tolist())
+
+
+def _check_batch(feats: Sequence[Tensor], data_samples: Sequence[DetDataSample]) -> None:
+    if len(data_samples) != feats[0].shape[0]:
+        raise ValueError(f'{len(data_samples)} data samples do not fit features of {feats[0].shape[0]} images')
+
+
+def _check_vocab_size(vocab_size: int | None, tokenizer: Any) -> int:
+    if vocab_size is None and tokenizer is None:
+        raise ValueError('the caption head needs a tokenizer, or vocab_size for a head that works on ids')
+    if vocab_size is None:
+        return len(tokenizer)
+    if tokenizer is not None and vocab_size < len(tokenizer):
+        raise ValueError(f'vocab_size={vocab_size} is smaller than the vocabulary of the tokenizer: {len(tokenizer)}')
+    return vocab_size
+
+
+def _check_test_cfg(test_cfg: dict, max_length: int) -> dict:
+    unknown = sorted(set(test_cfg) - set(TEST_CFG))
+    if unknown:
+        raise ValueError(f'test_cfg of the caption head has unknown keys {unknown}; it takes {sorted(TEST_CFG)}')
+    cfg = {**TEST_CFG, 'max_length': min(20, max_length), **test_cfg}
+    if cfg['max_length'] > max_length:
+        raise ValueError(f'test_cfg.max_length={cfg["max_length"]} exceeds max_length={max_length} of the caption head')
+    return cfg
+
+
+def _unpadded_region(sample: DetDataSample) -> Region | None:
+    """Part of the network's input that shows the picture: ``img_shape`` without ``pad_param``."""
+    pad, shape = sample.get('pad_param'), sample.get('img_shape', sample.get('batch_input_shape'))
+    if pad is None or shape is None:
+        return None
+    top, bottom, left, right = (float(p) for p in pad)
+    return left, top, shape[1] - right, shape[0] - bottom
