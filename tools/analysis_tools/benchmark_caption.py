@@ -6,8 +6,8 @@ Example:
 
 import argparse
 import json
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from mmyolor_mtl.models.heads.caption_head import CaptionHead
 from mmyolor_mtl.models.layers.caption_decoder import CachedDecoding, CaptionDecoder, ImageMemory
 from mmyolor_mtl.models.text.generation import Generated, generate
+from mmyolor_mtl.utils.benchmark import best_time
 
 
 class UncachedDecoding:
@@ -83,24 +84,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     found, seconds = {}, {}
     for name, decoding in (('cached', CachedDecoding), ('uncached', UncachedDecoding)):
-        runs = []
-        for _ in range(args.repeats):
-            begin = _now(args.device)
-            found[name] = search(decoding)
-            runs.append(_now(args.device) - begin)
-        seconds[name] = min(runs)
+        run_search = partial(search, decoding)
+        found[name] = run_search()
+        seconds[name] = best_time(run_search, args.repeats, args.device)
     return dict(
         seconds_cached=seconds['cached'],
         seconds_uncached=seconds['uncached'],
         ratio=seconds['uncached'] / seconds['cached'],
         same_words=torch.equal(found['cached'].tokens, found['uncached'].tokens),
     )
-
-
-def _now(device: str) -> float:
-    if device.startswith('cuda'):
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def main() -> None:

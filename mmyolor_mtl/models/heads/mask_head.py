@@ -94,27 +94,26 @@ class YOLORMaskHead(TaskHead):
             outputs['loss_ins_mask_aux'] = (self.auxiliary_weight, self.auxiliary(shared['auxiliary']))
         rows = {image: row for row, image in enumerate(shared['det_indices'])}
         indices = [i for i in labelled_indices(data_samples, self.task) if i in rows]
-        positives = self._positives(
-            [data_samples[i] for i in indices], shared['assignment'], [rows[i] for i in indices]
-        )
+        positives = self._positives(shared['assignment'], [rows[i] for i in indices])
         if positives is None:
             return {name: zero_loss(*tensors) for name, (_, tensors) in outputs.items()}
-        anchors, valid, boxes, masks = positives
+        anchors, valid, boxes, gt_index = positives
+        masks = nn.utils.rnn.pad_sequence([data_samples[i].gt_mask_targets for i in indices], batch_first=True)
         losses = {}
         for name, (weight, (coefs, protos)) in outputs.items():
             _check_size(masks, protos)
             coefs = coefs[indices].gather(1, anchors[..., None].expand(-1, -1, coefs.shape[2]))
-            losses[name] = weight * self.loss_mask(coefs, protos[indices], masks, boxes, valid)
+            losses[name] = weight * self.loss_mask(coefs, protos[indices], masks, boxes, gt_index, valid)
         return losses
 
     def _positives(
-        self, samples: list[DetDataSample], assignment: Assignment | None, rows: list[int]
+        self, assignment: Assignment | None, rows: list[int]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
         """The positive anchors of each image in order, padded to the image that has most of them.
 
         Returns:
-            Anchors (B, P), which of them are no padding (B, P), boxes (B, P, 4) in cells of the masks, masks
-            (B, P, h, w); None where there is no positive anchor.
+            Anchors (B, P), which of them are no padding (B, P), boxes (B, P, 4) in cells of the masks, rows of the
+            ground truth (B, P); None where there is no positive anchor.
         """
         if not rows or assignment is None:
             return None
@@ -125,9 +124,7 @@ class YOLORMaskHead(TaskHead):
         valid, anchors = foreground.to(torch.uint8).topk(count, dim=1)
         gt_index = assignment.gt_index[rows].gather(1, anchors)
         boxes = assignment.boxes[rows].gather(1, anchors[..., None].expand(-1, -1, 4)) / self.mask_stride
-        masks = nn.utils.rnn.pad_sequence([sample.gt_mask_targets for sample in samples], batch_first=True)
-        masks = masks.gather(1, gt_index[..., None, None].expand(-1, -1, *masks.shape[2:]))
-        return anchors, valid.bool(), boxes, masks
+        return anchors, valid.bool(), boxes, gt_index
 
     def predict(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any], rescale: bool = True

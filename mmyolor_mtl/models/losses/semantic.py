@@ -2,39 +2,53 @@
 
 The reference compares ``S`` dense logit maps with ``S`` dense multi-hot maps. Almost all of these are zeros, so its
 terms split into a part over all logits that needs no target, and a part over the labelled pixels that needs one logit
-a pixel: no multi-hot map is built and softmax is only ever evaluated at the labels.
+a pixel: no multi-hot map is built. The two terms of the reference write down their gradient in the same pass.
 """
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...registry import MODELS
+from .value_and_gradient import with_gradient
 
 UNLABELLED = 255
+# Logits in work at a time: what fits the cache of a CPU core; a GPU wants large pieces.
+CHUNK = {'cpu': 2**18}
+CHUNK_ELSEWHERE = 2**25
 
 
-def gather_labelled(values: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Pick the entries of ``values`` that the index maps name.
+def labelled_entries(target: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the labels of a target stand among the logits.
 
     Args:
-        values: (B, S, H, W).
         target: (B, L, H, W) int64 class ids; L layers of labels a pixel, ``UNLABELLED`` where a layer has none.
 
     Returns:
-        ``(picked, valid)``, both (B, L, H, W). A class that two layers give the same pixel counts once.
+        ``(index, valid)``, both (B, L, H, W): class ids, 0 where there is no label, and whether there is one. A class
+        that two layers give the same pixel counts once.
     """
     valid = target != UNLABELLED
     for layer in range(1, target.shape[1]):
         duplicate = (target[:, :layer] == target[:, layer : layer + 1]).any(dim=1)
         valid[:, layer] &= ~duplicate
-    return values.gather(1, target.where(valid, torch.zeros_like(target))), valid
+    return target.where(valid, torch.zeros_like(target)), valid
 
 
-def sum_per_class(values: Tensor, target: Tensor, valid: Tensor, num_classes: int) -> Tensor:
-    """Sum ``values`` (B, L, H, W) over the valid labels of each class: (S,)."""
-    index = target.where(valid, target.new_full((), num_classes)).flatten()
-    return values.new_zeros(num_classes + 1).scatter_add(0, index, values.flatten())[:num_classes]
+def sum_per_class(values: Tensor, index: Tensor, num_classes: int) -> Tensor:
+    """Sum ``values`` (B, L, H, W), zero where there is no label, over the entries of each class: (S,)."""
+    return values.new_zeros(num_classes).scatter_add(0, index.flatten(), values.flatten())
+
+
+def row_chunks(logits: Tensor) -> Iterator[tuple[int, slice]]:
+    """Images and blocks of rows of (B, S, H, W) that hold about ``CHUNK`` logits each."""
+    batch, classes, height, width = logits.shape
+    rows = max(1, CHUNK.get(logits.device.type, CHUNK_ELSEWHERE) // max(classes * width, 1))
+    for image in range(batch):
+        for first in range(0, height, rows):
+            yield image, slice(first, min(first + rows, height))
 
 
 def _check(logits: Tensor, target: Tensor) -> None:
@@ -69,15 +83,33 @@ class IndexFocalLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """All logits as negatives, then the labelled ones exchanged for positives."""
         _check(logits, target)
-        logits = logits.float()
-        total = self._negative(logits).sum()
-        picked, valid = gather_labelled(logits, target)
-        positive = self.alpha * F.softplus(-picked) * torch.sigmoid(-picked) ** self.gamma
-        total = total + ((positive - self._negative(picked)) * valid).sum()
-        return self.loss_weight * total / logits.numel()
+        with torch.no_grad():
+            scale = self.loss_weight / logits.numel()
+            index, valid = labelled_entries(target)
+            picked = logits.gather(1, index).float()
+            negative, negative_slope = self._negative(picked)
+            positive, positive_slope = self._positive(picked)
+            total = ((positive - negative) * valid).sum()
+            gradient = torch.empty_like(logits, dtype=torch.float32)
+            for image, rows in row_chunks(logits):
+                value, slope = self._negative(logits[image, :, rows].float())
+                total += value.sum()
+                torch.mul(slope, scale, out=gradient[image, :, rows])
+            change = (positive_slope - negative_slope) * valid * scale
+            gradient.scatter_add_(1, index, change)
+        return with_gradient(total * scale, (logits,), (gradient,))
 
-    def _negative(self, logits: Tensor) -> Tensor:
-        return (1 - self.alpha) * F.softplus(logits) * torch.sigmoid(logits) ** self.gamma
+    def _negative(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of logits that should be low, and its derivative."""
+        probability, cost = torch.sigmoid(x), F.softplus(x)
+        weight = (1 - self.alpha) * probability**self.gamma
+        return weight * cost, weight * (probability + self.gamma * (1 - probability) * cost)
+
+    def _positive(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of logits that should be high, and its derivative."""
+        probability, cost = torch.sigmoid(-x), F.softplus(-x)
+        weight = self.alpha * probability**self.gamma
+        return weight * cost, -weight * (probability + self.gamma * (1 - probability) * cost)
 
 
 @MODELS.register_module()
@@ -111,11 +143,10 @@ class IndexCrossEntropyLoss(nn.Module):
         """Weighted mean over the labels; zero where there is none."""
         _check(logits, target)
         logits = logits.float()
-        picked, valid = gather_labelled(logits, target)
-        loss = logits.logsumexp(dim=1, keepdim=True) - picked
-        counts = sum_per_class(valid.float(), target, valid, logits.shape[1])
-        weight = counts.clamp(min=1) ** -self.balance
-        weight = weight[target.where(valid, torch.zeros_like(target))] * valid
+        index, valid = labelled_entries(target)
+        loss = logits.logsumexp(dim=1, keepdim=True) - logits.gather(1, index)
+        weight = sum_per_class(valid.float(), index, logits.shape[1]).clamp(min=1) ** -self.balance
+        weight = weight[index] * valid
         return self.loss_weight * (loss * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 
 
@@ -144,26 +175,37 @@ class IndexDiceLoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Dice loss of the batch."""
         _check(logits, target)
-        dice = self._per_class if self.per_class else self._overall
-        return self.loss_weight * dice(logits.float(), target)
+        if self.per_class:
+            return self.loss_weight * self._per_class(logits.float(), target)
+        return self._overall(logits, target)
 
-    @staticmethod
-    def _overall(logits: Tensor, target: Tensor) -> Tensor:
-        """Softmax at the labelled entries through one logsumexp."""
-        picked, valid = gather_labelled(logits, target)
-        probability = torch.exp(picked - logits.logsumexp(dim=1, keepdim=True))
-        intersection = (probability * valid).sum()
-        pixels = logits.numel() / logits.shape[1]
-        return 1 - (2 * intersection + 1) / (pixels + valid.sum() + 1)
+    def _overall(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Softmax in chunks; only its entries at the labels count, and what they take from the others."""
+        with torch.no_grad():
+            index, valid = labelled_entries(target)
+            pixels = logits.numel() // logits.shape[1]
+            total = pixels + valid.sum() + 1
+            scale = 2 * self.loss_weight / total
+            intersection = torch.zeros((), device=logits.device)
+            gradient = torch.empty_like(logits, dtype=torch.float32)
+            for image, rows in row_chunks(logits):
+                probability = logits[image, :, rows].float().softmax(dim=0)
+                labelled = probability.gather(0, index[image, :, rows]) * valid[image, :, rows]
+                intersection += labelled.sum()
+                slope = gradient[image, :, rows]
+                torch.mul(probability, labelled.sum(dim=0) * scale, out=slope)
+                slope.scatter_add_(0, index[image, :, rows], labelled * -scale)
+            value = self.loss_weight * (1 - (2 * intersection + 1) / total)
+        return with_gradient(value, (logits,), (gradient,))
 
     @staticmethod
     def _per_class(logits: Tensor, target: Tensor) -> Tensor:
         """Mean over the classes that have labels; zero where there are none."""
         probability = logits.softmax(dim=1)
-        picked, valid = gather_labelled(probability, target)
+        index, valid = labelled_entries(target)
         num_classes = logits.shape[1]
-        intersection = sum_per_class(picked * valid, target, valid, num_classes)
-        labelled = sum_per_class(valid.float(), target, valid, num_classes)
+        intersection = sum_per_class(probability.gather(1, index) * valid, index, num_classes)
+        labelled = sum_per_class(valid.float(), index, num_classes)
         predicted = (probability * valid.any(dim=1, keepdim=True)).sum(dim=(0, 2, 3))
         present = labelled > 0
         losses = 1 - (2 * intersection + 1) / (predicted + labelled + 1)

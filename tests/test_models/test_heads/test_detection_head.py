@@ -144,3 +144,83 @@ def test_letterbox_is_undone():
 def test_wrong_arguments_are_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         YOLORDetectionHead(**kwargs)
+
+
+class TestOneToOne:
+    """NMS-free inference, its options and its loss."""
+
+    def head(self, **test_cfg):
+        torch.manual_seed(0)
+        return small_head(one_to_one=True, box_groups=4, light_cls=True, test_cfg=test_cfg).eval()
+
+    def predict(self, head):
+        samples, shared = [labelled_sample(), labelled_sample()], {}
+        head.predict([x.detach() for x in features()], samples, shared)
+        return [sample.pred_instances for sample in samples], shared
+
+    def test_it_takes_the_best_scores_and_no_nms(self):
+        head = self.head(score_thr=0.0, max_per_img=7)
+        found, shared = self.predict(head)
+        scores = head.one_to_one([x.detach() for x in features()])[0].sigmoid()
+        for instances, image_scores in zip(found, scores, strict=True):
+            assert torch.allclose(instances.scores, image_scores.flatten().topk(7).values)
+        assert torch.equal(shared['o2o_cls_logits'].sigmoid(), scores)
+
+    def test_equal_boxes_survive_without_nms_and_not_with_it(self):
+        for nms, kept in ((None, 3), (dict(type='nms', iou_threshold=0.5), 1)):
+            head = self.head(nms=nms, score_thr=0.1)
+            boxes = torch.tensor([[0.0, 0, 20, 20]]).repeat(3, 1)
+            scores = torch.zeros(3, 4)
+            scores[:, 1] = torch.tensor([0.9, 0.8, 0.7])
+            assert head._select(boxes, scores).scores.tolist() == pytest.approx([0.9, 0.8, 0.7][:kept])
+
+    def test_threshold_and_empty_results(self):
+        found, _ = self.predict(self.head(score_thr=1.0))
+        assert [len(instances) for instances in found] == [0, 0]
+
+    def test_one_to_many_branches_can_be_asked_for(self):
+        head = self.head(branch='one_to_many', score_thr=0.0)
+        assert head.inference_branches is head.main and head.test_cfg['nms'] is not None
+        outputs = head([x.detach() for x in features()])
+        with torch.no_grad():
+            head.one_to_one.cls_branches[0].predictor.bias += 1
+        assert torch.equal(outputs['cls_logits'], head.main.class_logits([x.detach() for x in features()]))
+        assert 'o2o_cls_logits' in outputs
+
+    def test_an_object_has_one_positive_anchor(self):
+        head = self.head()
+        samples = [labelled_sample(boxes=((4, 4, 60, 60), (30, 2, 62, 30)), labels=(0, 3))]
+        found = []
+        assign = head.one_to_one_assigner.assign
+        head.one_to_one_assigner.assign = lambda *args: found.append(assign(*args)) or found[-1]
+        shared = {}
+        losses = head.loss([x.detach() for x in features(batch=1)], samples, shared)
+        assert {'loss_det_cls', 'loss_det_cls_o2o', 'loss_det_bbox_o2o', 'loss_det_dfl_o2o'} <= set(losses)
+        assert int(found[0].foreground.sum()) <= 2 < int(shared['assignment'].foreground.sum())
+
+    def test_deploy_keeps_what_inference_uses(self):
+        for branch, dropped in (('one_to_one', True), ('one_to_many', False)):
+            head = self.head(branch=branch)
+            head.switch_to_deploy()
+            assert (head.main is None) == dropped
+            assert self.predict(head)
+
+    @pytest.mark.parametrize(
+        ('cfg', 'message'),
+        [
+            (dict(branch='both'), "must be 'one_to_one' or 'one_to_many', got 'both'"),
+            (dict(branch='one_to_many', nms=None), "nms=None needs branch='one_to_one'"),
+            (dict(nms_threshold=0.5), r"unknown keys \['nms_threshold'\]"),
+        ],
+    )
+    def test_options_that_make_no_sense(self, cfg, message):
+        with pytest.raises(ValueError, match=message):
+            self.head(**cfg)
+
+    def test_a_head_without_such_branches_refuses(self):
+        with pytest.raises(ValueError, match='needs a detection head with one_to_one=True'):
+            small_head(test_cfg=dict(branch='one_to_one'))
+        with pytest.raises(ValueError, match='box_groups must be 1, or 4'):
+            small_head(box_groups=2)
+        with pytest.raises(ValueError, match='auxiliary takes in_channels'):
+            small_head(auxiliary=dict(channels=(8,)))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from mmdet.models.losses import FocalLoss
 
 from mmyolor_mtl.models.losses import IndexCrossEntropyLoss, IndexDiceLoss, IndexFocalLoss
+from mmyolor_mtl.models.losses import semantic as semantic_module
 
 
 def dense(target, num_classes):
@@ -41,7 +42,30 @@ def test_dice_equals_the_dense_formula(seed, layers):
     hot = dense(target, 7)
     p = logits.softmax(dim=1)
     expected = 1.25 * (1 - (2 * (p * hot).sum() + 1) / (p.sum() + hot.sum() + 1))
-    assert torch.allclose(IndexDiceLoss(loss_weight=1.25)(logits, target).double(), expected, rtol=1e-5)
+    ours = IndexDiceLoss(loss_weight=1.25)(logits, target)
+    assert torch.allclose(ours.double(), expected, rtol=1e-5)
+    (ours_grad,) = torch.autograd.grad(3 * ours, logits)
+    (expected_grad,) = torch.autograd.grad(3 * expected, logits)
+    assert torch.allclose(ours_grad, expected_grad, atol=1e-6)
+
+
+@pytest.mark.parametrize('loss', [IndexFocalLoss(), IndexDiceLoss()])
+def test_the_size_of_the_chunks_does_not_matter(loss, monkeypatch):
+    logits, target = batch(3, layers=2)
+    results = []
+    for chunk in (1, 7 * 6 * 2, 2**20):
+        monkeypatch.setitem(semantic_module.CHUNK, 'cpu', chunk)
+        value = loss(logits, target)
+        results.append((value, torch.autograd.grad(value, logits)[0]))
+    assert all(torch.allclose(value, results[0][0], rtol=1e-6) for value, _ in results)
+    assert all(torch.allclose(grad, results[0][1], atol=1e-8) for _, grad in results)
+
+
+def test_alpha_may_be_one():
+    logits = torch.tensor([2.0, -1.0]).view(1, 2, 1, 1).requires_grad_()
+    value = IndexFocalLoss(alpha=1.0, loss_weight=1.0)(logits, torch.zeros(1, 1, 1, 1, dtype=torch.long))
+    value.backward()
+    assert torch.isfinite(logits.grad).all() and float(logits.grad[0, 1]) == 0
 
 
 def test_unlabelled_pixels_are_negatives_for_every_class():

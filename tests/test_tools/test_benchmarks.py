@@ -1,0 +1,40 @@
+"""The benchmarks of assignment and losses run, and their two sides agree."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+def run(repo_root, name, *arguments):
+    tool = repo_root / 'tools' / 'analysis_tools' / f'{name}.py'
+    done = subprocess.run([sys.executable, tool, *arguments], capture_output=True, text=True, check=True, cwd=repo_root)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{')]
+
+
+def test_assigner(repo_root):
+    small = ('--size', '128', '--batch', '2', '--objects', '3', '8', '--classes', '5', '--repeats', '1')
+    results = run(repo_root, 'benchmark_assigner', *small)
+    assert [result['objects'] for result in results] == [3, 8]
+    for result in results:
+        assert result['ratio'] == pytest.approx(result['ms_image_by_image'] / result['ms_batched'])
+        assert 0 < result['positives_batched'] <= 10 * result['objects']
+        assert 0 < result['positives_image_by_image'] <= 10 * result['objects']
+
+
+@pytest.mark.slow
+def test_losses(repo_root):
+    small = ('--size', '160', '--batch', '2', '--objects', '4', '--semantic-classes', '20', '--repeats', '1')
+    everything, semantic = run(repo_root, 'benchmark_losses', *small)
+    assert (everything['terms'], semantic['terms']) == ('all', 'semantic')
+    for result in (everything, semantic):
+        assert result['value_difference'] < 1e-5 and result['gradient_difference'] < 1e-5
+        assert result['ratio'] == pytest.approx(result['seconds_dense'] / result['seconds'])
+
+
+def test_bad_size(repo_root):
+    for name in ('benchmark_assigner', 'benchmark_losses'):
+        with pytest.raises(subprocess.CalledProcessError) as error:
+            run(repo_root, name, '--size', '100')
+        assert '--size 100 must be a multiple of 32' in error.value.stderr
