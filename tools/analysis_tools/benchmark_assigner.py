@@ -48,6 +48,7 @@ def run(args: argparse.Namespace, objects: int) -> dict[str, float]:
     torch.manual_seed(0)
     device, batch = args.device, args.batch
     sizes = [(args.size // stride,) * 2 for stride in STRIDES]
+    levels = [(*size, stride) for size, stride in zip(sizes, STRIDES, strict=True)]
     points, stride = anchor_points(sizes, STRIDES, torch.zeros(1, device=device))
     boxes = torch.cat([points, points], 1) + torch.randn(batch, len(points), 4, device=device) * stride
     boxes = torch.cat([boxes[..., :2] - 2 * stride, boxes[..., 2:] + 2 * stride], dim=-1)
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace, objects: int) -> dict[str, float]:
     priors = torch.cat([points, stride, stride], dim=1)
 
     def batched() -> float:
-        found = ours.assign(scores, boxes, points, gt_labels, gt_boxes, valid)
+        found = ours.assign(scores, boxes, levels, gt_labels, gt_boxes, valid)
         return float(found.foreground.sum()) / batch
 
     def image_by_image() -> float:

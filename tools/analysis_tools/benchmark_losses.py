@@ -83,6 +83,11 @@ def make_inputs(args: argparse.Namespace, objects: int) -> tuple[dict[str, Tenso
     return outputs, samples
 
 
+def levels_of(args: argparse.Namespace) -> list[tuple[int, int, int]]:
+    """Rows, columns and stride of each level."""
+    return [(args.size // stride, args.size // stride, stride) for stride in STRIDES]
+
+
 def points_of(args: argparse.Namespace) -> tuple[Tensor, Tensor]:
     """Anchor points and strides."""
     return anchor_points([(args.size // stride,) * 2 for stride in STRIDES], STRIDES, torch.zeros(1))
@@ -136,7 +141,7 @@ class Dense:
         points, stride = points_of(self.args)
         logits, dists = outputs['cls_logits'], outputs['box_dists']
         boxes = distances_to_boxes(points / stride, self.projection(dists))
-        found = self.assign(logits, boxes * stride, points, samples)
+        found = self.assign(logits, boxes * stride, levels_of(self.args), samples)
         scores = F.one_hot(found.labels, self.args.classes) * found.scores[..., None]
         total = scores.sum().clamp(min=1)
         image, anchor = found.foreground.nonzero(as_tuple=True)

@@ -160,9 +160,13 @@ class YOLORDetectionHead(TaskHead):
         """What heads of other tasks may read: ``o2o_cls_logits``, without a gradient."""
         return {} if self.one_to_one is None else dict(o2o_cls_logits=self.one_to_one.class_logits(feats))
 
+    def _levels(self, feats: Sequence[Tensor]) -> list[tuple[int, int, int]]:
+        """Rows, columns and stride of each level."""
+        return [(feat.shape[2], feat.shape[3], stride) for feat, stride in zip(feats, self.strides, strict=False)]
+
     def _points(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        sizes = [(x.shape[2], x.shape[3]) for x in feats[: len(self.strides)]]
-        return anchor_points(sizes, self.strides, feats[0])
+        """Anchor points (N, 2) and strides (N, 1), px."""
+        return anchor_points([level[:2] for level in self._levels(feats)], self.strides, feats[0])
 
     def loss(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any]
@@ -177,6 +181,7 @@ class YOLORDetectionHead(TaskHead):
         indices = shared['det_indices'] = labelled_indices(data_samples, self.task)
         samples = [data_samples[i] for i in indices]
         points, stride = self._points(feats)
+        levels = self._levels(feats)
 
         def run(
             branches: DetectionBranches, inputs: Sequence[Tensor], assigner: Any, given: Assignment | None, suffix: str
@@ -189,7 +194,7 @@ class YOLORDetectionHead(TaskHead):
             boxes = distances_to_boxes(points / stride, branches.projection(dists))
             assignment = given
             if assignment is None:
-                assignment = self._assign(assigner, logits, boxes * stride, points, samples)
+                assignment = self._assign(assigner, logits, boxes * stride, levels, samples)
             terms = self.loss_by_feat(logits, dists, boxes, points, stride, assignment)
             return {f'{name}{suffix}': value for name, value in terms.items()}, assignment
 
@@ -206,7 +211,11 @@ class YOLORDetectionHead(TaskHead):
 
     @staticmethod
     def _assign(
-        assigner: Any, logits: Tensor, boxes: Tensor, points: Tensor, samples: list[DetDataSample]
+        assigner: Any,
+        logits: Tensor,
+        boxes: Tensor,
+        levels: list[tuple[int, int, int]],
+        samples: list[DetDataSample],
     ) -> Assignment:
         labels = [sample.gt_instances.labels for sample in samples]
         gt_boxes = [sample.gt_instances.bboxes for sample in samples]
@@ -216,7 +225,7 @@ class YOLORDetectionHead(TaskHead):
         return assigner.assign(
             logits.detach().sigmoid(),
             boxes.detach(),
-            points,
+            levels,
             gt_labels,
             nn.utils.rnn.pad_sequence(gt_boxes, batch_first=True).to(boxes),
             valid,

@@ -5,6 +5,8 @@ from mmyolor_mtl.models.losses import complete_iou
 from mmyolor_mtl.models.task_modules import BatchedTaskAlignedAssigner, anchor_points, boxes_to_distances
 from mmyolor_mtl.models.task_modules.box_coder import distances_to_boxes
 
+LEVELS = [(8, 8, 8), (4, 4, 16), (2, 2, 32)]
+
 
 def loop_assign(scores, boxes, points, labels, gt_boxes, topk):
     """REFERENCE_SPEC 3.1 for one image, object by object and anchor by anchor."""
@@ -40,7 +42,7 @@ def loop_assign(scores, boxes, points, labels, gt_boxes, topk):
 
 def crowded(batch, num_gts, seed):
     generator = torch.Generator().manual_seed(seed)
-    points, _ = anchor_points([(8, 8), (4, 4), (2, 2)], (8, 16, 32), torch.zeros(1))
+    points, _ = anchor_points([level[:2] for level in LEVELS], (8, 16, 32), torch.zeros(1))
     n = len(points)
     scores = torch.rand(batch, n, 5, generator=generator)
     sides = 4 + torch.rand(batch, n, 4, generator=generator) * 20
@@ -58,7 +60,7 @@ def test_batch_equals_a_loop_over_images_and_objects(seed, topk):
     counts = [12, 5, 0]
     valid = torch.arange(12) < torch.tensor(counts)[:, None]
     labels, gt_boxes = labels * valid, gt_boxes * valid[..., None]
-    result = BatchedTaskAlignedAssigner(topk=topk).assign(scores, boxes, points, labels, gt_boxes, valid)
+    result = BatchedTaskAlignedAssigner(topk=topk).assign(scores, boxes, LEVELS, labels, gt_boxes, valid)
     for image, number in enumerate(counts):
         if number == 0:
             assert not result.foreground[image].any()
@@ -75,11 +77,11 @@ def test_padding_the_batch_changes_nothing():
     scores, boxes, points, labels, gt_boxes = crowded(1, 6, 3)
     valid = torch.ones(1, 6, dtype=torch.bool)
     assigner = BatchedTaskAlignedAssigner()
-    alone = assigner.assign(scores, boxes, points, labels, gt_boxes, valid)
+    alone = assigner.assign(scores, boxes, LEVELS, labels, gt_boxes, valid)
     padded = assigner.assign(
         scores,
         boxes,
-        points,
+        LEVELS,
         torch.nn.functional.pad(labels, (0, 7)),
         torch.nn.functional.pad(gt_boxes, (0, 0, 0, 7)),
         torch.nn.functional.pad(valid, (0, 7)),
@@ -91,7 +93,7 @@ def test_padding_the_batch_changes_nothing():
 def test_no_object_in_the_batch():
     scores, boxes, points, labels, gt_boxes = crowded(2, 3, 0)
     empty = BatchedTaskAlignedAssigner().assign(
-        scores, boxes, points, labels[:, :0], gt_boxes[:, :0], torch.ones(2, 0, dtype=torch.bool)
+        scores, boxes, LEVELS, labels[:, :0], gt_boxes[:, :0], torch.ones(2, 0, dtype=torch.bool)
     )
     assert not empty.foreground.any() and not empty.scores.any()
 
