@@ -20,7 +20,7 @@ def test_assigner(repo_root):
     for result in results:
         assert result['ratio'] == pytest.approx(result['ms_image_by_image'] / result['ms_batched'])
         assert 0 < result['positives_batched'] <= 10 * result['objects']
-        assert 0 < result['positives_image_by_image'] <= 10 * result['objects']
+        assert result['positives_image_by_image'] <= 10 * result['objects']
 
 
 @pytest.mark.slow

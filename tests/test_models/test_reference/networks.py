@@ -16,6 +16,7 @@ from mmyolor_mtl.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[3]
 PARITY = ROOT.parent / 'shared' / 'parity'
+GAIN = 6.5
 NAMES = ('yolov7-af', 'yolov7-af-seg', 'yolov7-af-pan', 'gelan-c', 'gelan-c-seg', 'gelan-c-pan', 'gyolo')
 
 
@@ -50,16 +51,16 @@ def images(seed: int, height: int, width: int, batch: int = 2) -> torch.Tensor:
 
 
 def fill(model: torch.nn.Module, seed: int = 7) -> None:
-    """Give every tensor a regenerable value of the scale that keeps the features of a deep network alive."""
+    """Give every tensor a regenerable value, of a scale that neither fades nor explodes on its way through."""
     state = to_reference(model)
     for key, value in state.items():
-        if not value.is_floating_point() or '.running_' in key and 'bn' not in key or '.dfl' in key:
+        if not value.is_floating_point() or ('.running_' in key and '.bn.' not in key) or '.dfl' in key:
             continue
         u = uniform(seed, key, tuple(value.shape))
         if key.endswith('running_var'):
             u = 1 + 0.2 * u
         elif value.dim() > 1:
-            u = u * np.float32(np.sqrt(6 / np.prod(value.shape[1:])))
+            u = u * np.float32(np.sqrt(GAIN / np.prod(value.shape[1:])))
         else:
             u = 0.1 * u + (1 if key.endswith(('bn.weight', 'norm.weight')) else 0)
         state[key] = torch.from_numpy(np.ascontiguousarray(u, dtype=np.float32))
