@@ -223,6 +223,7 @@ class SemanticBranches(nn.Module):
         hidden_channels: Channels of a 3x3 convolution on each used level; None for none.
         num_levels: Levels to use, from the finest on; the convolutions of the others are upsampled and added.
         branch: Config of a :class:`HighResolutionBranch` on the finest level, whose map the classifier reads.
+        implicit: Implicit knowledge shifts the input of the classifier and scales its output.
         norm_cfg: Config of the norm layers.
         act_cfg: Config of the activations.
 
@@ -239,6 +240,7 @@ class SemanticBranches(nn.Module):
         hidden_channels: int | None,
         num_levels: int,
         branch: dict | None,
+        implicit: bool,
         norm_cfg: dict,
         act_cfg: dict,
     ) -> None:
@@ -254,13 +256,31 @@ class SemanticBranches(nn.Module):
             for level in in_channels[:num_levels]
         )
         self.classifier = nn.Conv2d(channels, num_classes, 1)
+        self.shift = ImplicitA(channels) if implicit else None
+        self.scale = ImplicitM(num_classes) if implicit else None
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
         """Logits at the resolution of the finest map."""
         if self.branch is not None:
             upsampled, hidden = self.branch(feats[0])
-            return self.classifier(hidden), upsampled
+            return self._classify(hidden), upsampled
         hidden = self.branches[0](feats[0])
         for branch, feat in zip(self.branches[1:], feats[1:], strict=False):
             hidden = hidden + F.interpolate(branch(feat), hidden.shape[2:], mode='bilinear', align_corners=False)
-        return self.classifier(hidden), None
+        return self._classify(hidden), None
+
+    def _classify(self, hidden: Tensor) -> Tensor:
+        if self.shift is None or self.scale is None:
+            return self.classifier(hidden)
+        return self.scale(self.classifier(self.shift(hidden)))
+
+    @torch.no_grad()
+    def switch_to_deploy(self) -> None:
+        """Fold implicit knowledge into the classifier, which a 1x1 convolution takes in exactly."""
+        if self.shift is None or self.scale is None:
+            return
+        weight, scale = self.classifier.weight, self.scale.implicit.flatten()
+        self.classifier.bias += weight[:, :, 0, 0] @ self.shift.implicit.flatten()
+        self.classifier.bias *= scale
+        weight *= scale[:, None, None, None]
+        self.shift = self.scale = None

@@ -32,6 +32,7 @@ class YOLORSemanticHead(TaskHead):
         num_levels: Levels to use, from the finest on.
         branch: Config of a stride-4 branch of its own (keyword arguments of :class:`HighResolutionBranch`, such as
             ``dict(num_blocks=2)``), as GYOLO has.
+        implicit: Put implicit knowledge on the classifier (REFERENCE_SPEC 2.7).
         auxiliary: ``in_channels`` of the auxiliary features and ``loss_weight`` (0.25 by default) of their losses, or
             None for no auxiliary branches.
         out_stride: Stride of the logits, to which they are upsampled bilinearly; the loss is computed there.
@@ -62,6 +63,7 @@ class YOLORSemanticHead(TaskHead):
         hidden_channels: int | None = None,
         num_levels: int = 1,
         branch: dict | None = None,
+        implicit: bool = False,
         auxiliary: dict | None = None,
         out_stride: int = 4,
         align_corners: bool = False,
@@ -89,6 +91,7 @@ class YOLORSemanticHead(TaskHead):
             hidden_channels=hidden_channels,
             num_levels=num_levels,
             branch=branch,
+            implicit=implicit,
             norm_cfg=norm_cfg,
             act_cfg=act_cfg,
         )

@@ -129,9 +129,24 @@ def test_prototypes_stand_at_twice_the_resolution():
     ],
 )
 def test_semantic_branches_of_the_reference(options, parameters, size):
-    cfg = dict(num_classes=173, in_channels=(256,), hidden_channels=None, num_levels=1, branch=None)
+    cfg = dict(num_classes=173, in_channels=(256,), hidden_channels=None, num_levels=1, branch=None, implicit=False)
     branches = SemanticBranches(**{**cfg, **options}, **KWARGS)
     assert count(branches) == parameters
     logits, upsampled = branches([torch.randn(1, 256, 4, 6)])
     assert logits.shape == (1, 173, *size)
     assert (upsampled is None) == ('branch' not in options)
+
+
+@pytest.mark.parametrize('hidden_channels', [None, 8])
+def test_implicit_knowledge_of_the_classifier_folds_exactly(hidden_channels):
+    cfg = dict(num_classes=5, in_channels=(6,), hidden_channels=hidden_channels, num_levels=1, branch=None)
+    branches = SemanticBranches(**cfg, implicit=True, **KWARGS).eval()
+    assert count(branches) - count(SemanticBranches(**cfg, implicit=False, **KWARGS)) == (hidden_channels or 6) + 5
+    with torch.no_grad():
+        branches.shift.implicit += torch.randn(1, hidden_channels or 6, 1, 1)
+    x = [torch.randn(2, 6, 4, 4)]
+    expected = branches(x)[0]
+    for _ in range(2):
+        branches.switch_to_deploy()
+        assert torch.allclose(branches(x)[0], expected, atol=1e-5)
+    assert branches.shift is None
