@@ -4,6 +4,7 @@ from . import transforms  # noqa: F401  (registers them)
 from .coco_classes import COCO_METAINFO
 from .coco_mtl import COCOMultiTaskDataset, ShapesDataset
 from .label_space import TASKS, UNLABELLED, VISION_TASKS, semantic_lut
+from .samplers import MTLSampler, RatioSampler, Visit, seed_visit
 from .shapes import SHAPES_METAINFO
 
 __all__ = [
@@ -13,6 +14,10 @@ __all__ = [
     'UNLABELLED',
     'VISION_TASKS',
     'COCOMultiTaskDataset',
+    'MTLSampler',
+    'RatioSampler',
     'ShapesDataset',
+    'Visit',
+    'seed_visit',
     'semantic_lut',
 ]
