@@ -66,7 +66,7 @@ load_labels = _base_.load_labels
 affine = dict(
     type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.5, 1.5), max_translate_ratio=0.1
 )
-mosaic_and_affine = [dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, prob=1.0), affine]
+mosaic_and_affine = [dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, defer=True), affine]
 # A second view costs a second pass of the backbone: two images in five get one, with all their sentences.
 weak_view = [
     dict(

@@ -12,7 +12,8 @@ load_labels = [
     dict(type='mmyolor_mtl.LoadMTLAnnotations'),
 ]
 mosaic_and_affine = [
-    dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, prob=1.0),
+    dict(type='mmyolor_mtl.MTLMosaic', img_scale=img_scale, defer=True),  # drawn once, by the affine
+    dict(type='mmyolor_mtl.MTLCopyPaste', prob=0.3),
     dict(
         type='mmyolor_mtl.MTLRandomAffine', img_scale=img_scale, scaling_ratio_range=(0.1, 1.9), max_translate_ratio=0.1
     ),

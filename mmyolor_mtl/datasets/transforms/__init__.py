@@ -2,6 +2,7 @@
 
 from .caption import CaptionView, TokenizeCaption
 from .color import HSVJitter
+from .copy_paste import MTLCopyPaste
 from .formatting import PackMTLInputs
 from .geometric import Letterbox, MTLRandomAffine, MTLRandomFlip
 from .loading import LoadMTLAnnotations
@@ -13,6 +14,7 @@ __all__ = [
     'HSVJitter',
     'Letterbox',
     'LoadMTLAnnotations',
+    'MTLCopyPaste',
     'MTLMixUp',
     'MTLMosaic',
     'MTLRandomAffine',

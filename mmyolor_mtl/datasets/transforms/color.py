@@ -6,6 +6,8 @@ from mmcv.transforms import BaseTransform
 
 from mmyolor_mtl.registry import TRANSFORMS
 
+from .tiles import draw_deferred
+
 
 @TRANSFORMS.register_module()
 class HSVJitter(BaseTransform):
@@ -27,6 +29,7 @@ class HSVJitter(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Change the colours of ``img``."""
+        draw_deferred(results)
         if not self.gains.any():
             return results
         factors = 1 + np.random.uniform(-1, 1, 3) * self.gains

@@ -12,6 +12,7 @@ from mmyolor_mtl.registry import TRANSFORMS
 
 from ..label_space import UNLABELLED
 from .polygons import FlatPolygons
+from .tiles import draw_deferred
 
 META_KEYS = (
     'img_id',
@@ -62,6 +63,7 @@ class PackMTLInputs(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Build the packed sample."""
+        draw_deferred(results)
         sample = DetDataSample(metainfo=self._metainfo(results))
         self._pack_instances(results, sample)
         if 'gt_seg_map' in results:

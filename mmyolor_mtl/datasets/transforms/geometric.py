@@ -18,6 +18,7 @@ from .labels import (
     warp_pixels,
 )
 from .polygons import FlatPolygons
+from .tiles import TiledCanvas, draw_deferred, show
 
 
 @TRANSFORMS.register_module()
@@ -50,6 +51,7 @@ class Letterbox(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Resize and pad."""
+        draw_deferred(results)
         image = results['img']
         shape = image.shape[:2]
         inner = fitted_size(shape, self.scale, self.allow_scale_up)
@@ -149,9 +151,12 @@ class MTLRandomAffine(BaseTransform):
         require_network_space(results, type(self).__name__)
         matrix = self.random_matrix(results['img'].shape[:2])
         out_shape = (self.img_scale[1], self.img_scale[0])
+        move_labels(results, matrix, out_shape, **self.rules)
+        if isinstance(results['img'], TiledCanvas):
+            show(results, results['img'], matrix, out_shape)
+            return results
         results['img'] = warp_pixels(results['img'], matrix, out_shape, self.pad_val)
         results['img_shape'] = out_shape
-        move_labels(results, matrix, out_shape, **self.rules)
         if 'gt_seg_map' in results:
             results['gt_seg_map'] = np.stack(
                 [warp_pixels(layer, matrix, out_shape, UNLABELLED, nearest=True) for layer in results['gt_seg_map']]
@@ -184,6 +189,7 @@ class MTLRandomFlip(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Mirror pixels and labels, or leave them."""
         require_network_space(results, type(self).__name__)
+        draw_deferred(results)
         flip = bool(np.random.random() < self.prob)
         results['flip'] = flip
         results['flip_direction'] = 'horizontal' if flip else None

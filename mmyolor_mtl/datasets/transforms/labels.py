@@ -111,10 +111,14 @@ def warp_pixels(
     Returns:
         np.ndarray: (h, w) or (h, w, C) uint8.
     """
-    centred = (_HALF_BACK @ matrix @ _HALF)[:2]
     flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
     value = (fill,) * 3 if pixels.ndim == 3 else fill
-    return cv2.warpAffine(pixels, centred, out_shape[::-1], flags=flags, borderValue=value)
+    return cv2.warpAffine(pixels, centred(matrix), out_shape[::-1], flags=flags, borderValue=value)
+
+
+def centred(matrix: np.ndarray) -> np.ndarray:
+    """A (3, 3) matrix on continuous coordinates as OpenCV wants it: (2, 3), on pixel centres."""
+    return (_HALF_BACK @ matrix @ _HALF)[:2]
 
 
 def fitted_size(shape: tuple[int, int], scale: tuple[int, int], allow_scale_up: bool = True) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from mmyolor_mtl.registry import TRANSFORMS
 
 from .labels import concat_labels, require_network_space
 from .mosaic import draw_partner
+from .tiles import draw_deferred
 
 
 @TRANSFORMS.register_module()
@@ -40,10 +41,12 @@ class MTLMixUp(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Blend, or leave the sample as it is."""
         require_network_space(results, type(self).__name__)
+        draw_deferred(results)
         if np.random.random() >= self.prob:
             return results
         share = np.random.beta(self.beta, self.beta)
         other = draw_partner(results, self.pre_transform, type(self).__name__)
+        draw_deferred(other)
         shape = results['img'].shape[:2]
         if other['img'].shape[:2] != shape:
             raise ValueError(

@@ -3,22 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 
 from mmyolor_mtl.registry import TRANSFORMS
 
-from ..label_space import UNLABELLED
 from .geometric import Letterbox
-from .labels import (
-    PAD_VALUE,
-    concat_labels,
-    fitted_size,
-    move_labels,
-    require_network_space,
-    resize_pixels,
-)
+from .labels import PAD_VALUE, concat_labels, fitted_size, move_labels, require_network_space
+from .tiles import Tile, TiledCanvas, draw_deferred
 
 LOAD = ({'type': 'LoadImageFromFile'}, {'type': 'mmyolor_mtl.LoadMTLAnnotations'})
 
@@ -48,6 +40,9 @@ class MTLMosaic(BaseTransform):
         prob (float): How often, in [0, 1].
         pre_transform (Sequence[dict | callable]): Loads a partner. By default image and annotations.
         pad_val (int): Grey of the empty canvas, 0..255.
+        defer (bool): Leave the drawing to the next transform of this package: ``img`` is a :class:`TiledCanvas` until
+            then and there is no ``gt_seg_map``. :class:`MTLRandomAffine` then draws what it shows, once, straight from
+            the source pictures. Transforms of other packages need an array: leave it off before them.
 
     Raises:
         ValueError: ``prob`` is out of range.
@@ -59,6 +54,7 @@ class MTLMosaic(BaseTransform):
         prob: float = 1.0,
         pre_transform: Sequence[Any] = LOAD,
         pad_val: int = PAD_VALUE,
+        defer: bool = False,
     ) -> None:
         if not 0 <= prob <= 1:
             raise ValueError(f'prob={prob} must be in [0, 1]')
@@ -66,6 +62,7 @@ class MTLMosaic(BaseTransform):
         self.prob = prob
         self.pre_transform = Compose(list(pre_transform))
         self.pad_val = pad_val
+        self.defer = defer
         self._letterbox = Letterbox(self.img_scale, pad_val=pad_val, area_shrink=False)
 
     def transform(self, results: dict) -> dict:
@@ -75,36 +72,30 @@ class MTLMosaic(BaseTransform):
             return self._letterbox(results)
         width, height = self.img_scale
         centre = (int(np.random.uniform(0.5, 1.5) * width), int(np.random.uniform(0.5, 1.5) * height))
-        tiles = [results] + [draw_partner(results, self.pre_transform, type(self).__name__) for _ in range(3)]
+        parts = [results] + [draw_partner(results, self.pre_transform, type(self).__name__) for _ in range(3)]
         shape = (2 * height, 2 * width)
-        canvas = np.full((*shape, 3), self.pad_val, dtype=np.uint8)
-        sem_canvas = np.full(shape, UNLABELLED, dtype=np.uint8) if 'gt_seg_map' in results else None
-        for position, tile in enumerate(tiles):
-            self._place(tile, position, centre, canvas, sem_canvas)
-        results.update(concat_labels(tiles, shape))
-        results['img'] = canvas
+        tiles = [self._place(part, position, centre, shape) for position, part in enumerate(parts)]
+        owners = np.repeat(np.arange(4), [len(part.get('gt_bboxes', ())) for part in parts])
+        results.update(concat_labels(parts, shape))
+        results.pop('gt_seg_map', None)
+        results['img'] = TiledCanvas(*shape, self.pad_val, tiles, owners)
         results['img_shape'] = shape
-        if sem_canvas is not None:
-            results['gt_seg_map'] = sem_canvas[None]
+        if not self.defer:
+            draw_deferred(results)
         return results
 
-    def _place(
-        self, tile: dict, position: int, centre: tuple[int, int], canvas: np.ndarray, sem_canvas: np.ndarray | None
-    ) -> None:
-        """Draw one tile (0 top left, 1 top right, 2 bottom left, 3 bottom right) and move its labels."""
-        shape = tile['img'].shape[:2]
-        h, w = fitted_size(shape, self.img_scale)
+    def _place(self, part: dict, position: int, centre: tuple[int, int], shape: tuple[int, int]) -> Tile:
+        """Place a picture (0 top left, 1 top right, 2 bottom left, 3 bottom right) and move its labels there."""
+        height, width = part['img'].shape[:2]
+        h, w = fitted_size((height, width), self.img_scale)
         left = centre[0] if position % 2 else centre[0] - w
         top = centre[1] if position >= 2 else centre[1] - h
-        x1, x2 = max(left, 0), min(left + w, canvas.shape[1])
-        y1, y2 = max(top, 0), min(top + h, canvas.shape[0])
-        inner = slice(y1 - top, y2 - top), slice(x1 - left, x2 - left)
-        canvas[y1:y2, x1:x2] = resize_pixels(tile['img'], (h, w))[inner]
-        if sem_canvas is not None:
-            layer = resize_pixels(tile['gt_seg_map'][0], (h, w), cv2.INTER_NEAREST_EXACT)
-            sem_canvas[y1:y2, x1:x2] = layer[inner]
-        matrix = np.array([[w / shape[1], 0, left], [0, h / shape[0], top], [0, 0, 1]])
-        move_labels(tile, matrix, canvas.shape[:2])
+        matrix = np.array([[w / width, 0, left], [0, h / height, top], [0, 0, 1]])
+        move_labels(part, matrix, shape)
+        return Tile(part['img'], part.get('gt_seg_map'), matrix)
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(img_scale={self.img_scale}, prob={self.prob}, pad_val={self.pad_val})'
+        return (
+            f'{type(self).__name__}(img_scale={self.img_scale}, prob={self.prob}, pad_val={self.pad_val}, '
+            f'defer={self.defer})'
+        )
