@@ -127,6 +127,7 @@ CASES = {
         ['gone.jpg', 'image 77', 'no such file'],
     ),
     'semantic map size': (small_map, [PNG, 'image 11', '20 x 10 px', '96 x 80']),
+    'colour map': (colour_map, [PNG, 'image 11', 'stored as RGB', 'one channel']),
     'truncated semantic map': (cut(PNG), [PNG, 'image 11', 'the end of the file is missing']),
 }
 
@@ -145,11 +146,10 @@ def test_error_before_training_names_file_and_id(own_root, case):
         assert len(COCOMultiTaskDataset(**tiny.config(own_root, check='none'))) >= len(tiny.SIZES)
 
 
-@pytest.mark.parametrize(('damage', 'message'), [(foreign_map, r'\[11\]'), (colour_map, 'one channel')])
-def test_decoding_finds_what_headers_do_not_tell(own_root, damage, message):
-    damage(own_root)
+def test_decoding_finds_what_headers_do_not_tell(own_root):
+    foreign_map(own_root)
     assert len(COCOMultiTaskDataset(**tiny.config(own_root))) == len(tiny.SIZES)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r'\[11\]'):
         COCOMultiTaskDataset(**tiny.config(own_root, check='decode'))
 
 
