@@ -30,7 +30,8 @@ def check_files(
     """Check image files and semantic maps of some samples.
 
     Args:
-        infos (Sequence[Mapping]): Samples with ``img_path``, ``img_id``, ``height``, ``width``, ``seg_map_path``.
+        infos (Sequence[Mapping]): Samples with ``img_id``, ``img_path``, ``height``, ``width``, ``seg_map_path``;
+            a path may be None.
         level (str): 'header' reads headers and the end of each file, 'decode' decodes everything.
         known_values (np.ndarray): (256,) bool, which values a semantic map may hold.
         problems (Problems): Receives what is wrong.
@@ -41,7 +42,7 @@ def check_files(
     def check(info: Mapping) -> list[Problem]:
         found = []
         size = (info['height'], info['width'])
-        fault = image_fault(info['img_path'], size, decode)
+        fault = image_fault(info['img_path'], size, decode) if info['img_path'] else None
         if fault:
             found.append(Problem('image file', f'{info["img_path"]} (image {info["img_id"]}): {fault}'))
         if info.get('seg_map_path'):

@@ -1,8 +1,7 @@
 """Faults of boxes, polygons and run lengths, found without drawing anything."""
 
-from collections.abc import Iterator, Sequence
+from itertools import chain
 from math import isfinite
-from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +9,8 @@ import pycocotools.mask as mask_utils
 
 _SLACK = 1.0  # px a box may exceed its image: COCO's own are rounded
 _LEAST_OVERLAP = 0.5  # IoU of a box and the extent of its polygons
+_SMALL = 1.0  # px^2; polygons below are drawn to see whether anything is left
+_BATCH = 4096
 
 
 class Fault(NamedTuple):
@@ -60,53 +61,36 @@ def _no_area(box: list) -> Fault:
     return Fault('box without area', f'bbox {box} has no area inside the image; the object is left out', severe=False)
 
 
-def mask_faults(segmentation: Any, size: tuple[int, int] | None, box: Any = None) -> Iterator[Fault]:
-    """Say what is wrong with a segmentation.
+def mask_fault(segmentation: Any, size: tuple[int, int] | None) -> Fault | None:
+    """Say what is wrong with the layout and the numbers of a segmentation.
 
     Args:
         segmentation (Any): Polygons or run lengths, as the file has them; None and [] mean *not annotated*.
         size (tuple[int, int], optional): (h, w) of the image, px.
-        box (Any): The annotation's sound box, to compare with; None leaves the comparison out.
 
-    Yields:
-        Fault: Everything that is wrong.
+    Returns:
+        Fault | None: The worst fault, None if there is none.
     """
     if segmentation is None or segmentation == []:
-        return
+        return None
     if isinstance(segmentation, dict):
-        fault = rle_fault(segmentation, size)
-        if fault:
-            yield fault
-    elif not isinstance(segmentation, list):
-        yield Fault('bad mask', f'segmentation is a {type(segmentation).__name__}, neither polygons nor RLE')
-    else:
-        yield from _polygon_faults(segmentation, size, box)
-
-
-def _polygon_faults(polygons: list, size: tuple[int, int] | None, box: Any) -> Iterator[Fault]:
+        return rle_fault(segmentation, size)
+    if not isinstance(segmentation, list):
+        return Fault('bad mask', f'segmentation is a {type(segmentation).__name__}, neither polygons nor RLE')
     short = 0
-    for polygon in polygons:
+    for polygon in segmentation:
         if not isinstance(polygon, list):
-            yield Fault('bad mask', 'segmentation is not a list of polygons')
-            return
+            return Fault('bad mask', 'segmentation is not a list of polygons')
         if not numbers(polygon):
-            yield Fault('bad polygon', f'a polygon holds something that is no finite number: {_excerpt(polygon)}')
-            return
+            return Fault('bad polygon', f'a polygon holds something that is no finite number: {_excerpt(polygon)}')
         if len(polygon) % 2:
-            yield Fault('bad polygon', f'a polygon has {len(polygon)} numbers, which is odd')
-            return
+            return Fault('bad polygon', f'a polygon has {len(polygon)} numbers, which is odd')
         short += len(polygon) < 6
-    if short == len(polygons):
-        yield Fault('empty mask', 'no polygon has three points')
-        return
+    if short == len(segmentation):
+        return Fault('empty mask', 'no polygon has three points')
     if short:
-        yield Fault('short polygon', f'{short} of its polygons have less than three points and are left out', False)
-    whole = [polygon for polygon in polygons if len(polygon) >= 6]
-    if box is not None and _box_overlap(box, extent(whole)) < _LEAST_OVERLAP:
-        text = f'bbox {box} is not that of its polygons, {[round(v, 2) for v in extent(whole)]}'
-        yield Fault('box unlike its mask', text, False)
-    if size is not None and not any(_twice_area(polygon) > 2 for polygon in whole) and not _drawn(whole, size):
-        yield Fault('mask without a pixel', 'its polygons cover no pixel', False)
+        return Fault('short polygon', f'{short} of its polygons have less than three points and are left out', False)
+    return None
 
 
 def _excerpt(values: list) -> str:
@@ -114,31 +98,82 @@ def _excerpt(values: list) -> str:
     return ', '.join(repr(v) for v in odd[:3]) or 'numbers too large'
 
 
-def _twice_area(polygon: list[float]) -> float:
-    x, y = polygon[::2], polygon[1::2]
-    return abs(sum(map(mul, x, y[1:] + y[:1])) - sum(map(mul, y, x[1:] + x[:1])))
+class PolygonChecks:
+    """Compares boxes with polygons, many objects at a time.
+
+    Objects are handed over one by one, and looked at whenever there are enough of them.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Any, list[float], list[list[float]], tuple[int, int] | None]] = []
+
+    def add(self, key: Any, box: list[float], polygons: list, size: tuple[int, int] | None) -> list[tuple[Any, Fault]]:
+        """Hand over one object with a sound box and polygons.
+
+        Args:
+            key (Any): Stands for the object in the results.
+            box (list[float]): ``[x, y, width, height]``, px.
+            polygons (list): Its polygons.
+            size (tuple[int, int], optional): (h, w) of the image, px.
+
+        Returns:
+            list: Key and fault of objects handed over so far; usually nothing yet.
+        """
+        self._waiting.append((key, box, polygons, size))
+        return self.flush() if len(self._waiting) >= _BATCH else []
+
+    def flush(self) -> list[tuple[Any, Fault]]:
+        """Look at all objects that wait; returns key and fault of those that have one."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        extents, areas = _measure([polygons for _, _, polygons, _ in waiting])
+        boxes = np.array([box for _, box, _, _ in waiting], dtype=np.float64)
+        boxes[:, 2:] += boxes[:, :2]
+        found: list[tuple[Any, Fault]] = []
+        for i in np.flatnonzero(_overlaps(boxes, extents) < _LEAST_OVERLAP).tolist():
+            key, box, _, _ = waiting[i]
+            x1, y1, x2, y2 = extents[i].round(2).tolist()
+            text = f'bbox {box} is not that of its polygons, [{x1:g}, {y1:g}, {x2 - x1:g}, {y2 - y1:g}]'
+            found.append((key, Fault('box unlike its mask', text, severe=False)))
+        for i in np.flatnonzero(areas < _SMALL).tolist():
+            key, _, polygons, size = waiting[i]
+            if size is not None and not drawn_area(polygons, size):
+                fault = Fault('mask without a pixel', 'its polygons cover the middle of no pixel', severe=False)
+                found.append((key, fault))
+        return found
 
 
-def _drawn(polygons: list[list[float]], size: tuple[int, int]) -> bool:
-    rles = mask_utils.frPyObjects([[float(v) for v in polygon] for polygon in polygons], *size)
-    return bool(mask_utils.area(rles).any())
+def _measure(masks: list[list[list[float]]]) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 4) extents, xyxy px, and (n,) largest area of a polygon in px^2, of each object's polygons."""
+    rings = [ring for polygons in masks for ring in polygons if len(ring) >= 6]
+    lengths = np.array([len(ring) // 2 for ring in rings])
+    flat = np.fromiter(chain.from_iterable(rings), np.float64, 2 * int(lengths.sum()))
+    x, y = flat[::2], flat[1::2]
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    ahead = np.arange(1, len(x) + 1)
+    ahead[ends - 1] = starts
+    # Relative to each ring's first point: far from the origin, small areas would drown in rounding errors.
+    u, v = x - np.repeat(x[starts], lengths), y - np.repeat(y[starts], lengths)
+    areas = np.abs(np.add.reduceat(u * v[ahead] - v * u[ahead], starts)) / 2
+    first = np.cumsum([0, *(sum(len(ring) >= 6 for ring in polygons) for polygons in masks[:-1])])
+    low = [np.minimum.reduceat(np.minimum.reduceat(c, starts), first) for c in (x, y)]
+    high = [np.maximum.reduceat(np.maximum.reduceat(c, starts), first) for c in (x, y)]
+    return np.stack([*low, *high], axis=1), np.maximum.reduceat(areas, first)
 
 
-def extent(polygons: Sequence[Sequence[float]]) -> list[float]:
-    """Tight box of some polygons: ``[x, y, width, height]``."""
-    left, right = min(min(p[::2]) for p in polygons), max(max(p[::2]) for p in polygons)
-    top, bottom = min(min(p[1::2]) for p in polygons), max(max(p[1::2]) for p in polygons)
-    return [left, top, right - left, bottom - top]
+def _overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(n,) IoU of (n, 4) boxes, xyxy; 1.0 for those that differ by less than 2 px on each side, however thin."""
+    common = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(1)
+    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - common
+    return np.where(np.abs(a - b).max(1) <= 2, 1.0, common / np.maximum(union, 1e-9))
 
 
-def _box_overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """IoU; 1.0 for boxes that differ by less than a pixel on each side, however thin they are."""
-    if all(abs(p - q) <= 2 for p, q in zip(a, b, strict=True)):
-        return 1.0
-    width = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    height = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    common = max(width, 0) * max(height, 0)
-    return common / max(a[2] * a[3] + b[2] * b[3] - common, 1e-9)
+def drawn_area(polygons: list[list[float]], size: tuple[int, int]) -> int:
+    """Pixels that the union of some polygons covers in an image of (h, w) px."""
+    rings = [[float(v) for v in ring] for ring in polygons if len(ring) >= 6]
+    return int(mask_utils.area(mask_utils.merge(mask_utils.frPyObjects(rings, *size))))
 
 
 def rle_fault(rle: dict, size: tuple[int, int] | None) -> Fault | None:

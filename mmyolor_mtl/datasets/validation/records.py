@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .geometry import Fault, box_fault, mask_faults, numbers
+from .geometry import Fault, PolygonChecks, box_fault, mask_fault, numbers
 from .problems import Problems
-
-_EVALUATED = ('id', 'area', 'iscrowd')
 
 
 def read_annotation_file(path: str) -> dict:
@@ -110,21 +108,37 @@ def check_instances(
     sizes = check_images(content, path, problems)
     known = set(category_ids)
     seen: set = set()
+    compare = PolygonChecks()
+
+    def note(ann: Mapping, fault: Fault) -> None:
+        tell = problems.add if fault.severe else problems.warn
+        gap = '' if fault.text.startswith(' ') else ': '
+        tell(f'{path}: annotation {ann.get("id")} of image {ann.get("image_id")}{gap}{fault.text}', fault.kind)
+
     for ann in content.get('annotations', ()):
-        for fault in _annotation_faults(ann, sizes, known, seen, classes):
-            where = f'{path}: annotation {ann.get("id")} of image {ann.get("image_id")}'
-            note = problems.add if fault.severe else problems.warn
-            note(f'{where}{fault.text if fault.text.startswith(" ") else f": {fault.text}"}', fault.kind)
+        faults = _record_faults(ann, sizes, known, seen, classes)
+        size = sizes.get(ann['image_id']) if is_id(ann.get('image_id')) else None
+        box, segmentation = ann.get('bbox'), ann.get('segmentation')
+        box_or_mask = [box_fault(box, size), mask_fault(segmentation, size)] if box is not None else []
+        for fault in (*faults, *filter(None, box_or_mask)):
+            note(ann, fault)
+        if box_or_mask == [None, None] and segmentation and isinstance(segmentation, list):
+            for other, fault in compare.add(ann, box, segmentation, size):
+                note(other, fault)
+    for ann, fault in compare.flush():
+        note(ann, fault)
     if classes == 'thing_ids':
         _warn_of_mixed_masks(content, path, problems)
 
 
-def _annotation_faults(ann: Mapping, sizes: Mapping, known: set, seen: set, classes: str) -> list[Fault]:
-    missing = [key for key in ('image_id', 'category_id', 'bbox') if ann.get(key) is None]
-    if missing:
+def _record_faults(ann: Mapping, sizes: Mapping, known: set, seen: set, classes: str) -> list[Fault]:
+    """Faults of everything but box and mask."""
+    get = ann.get
+    ann_id, image_id, category, area = get('id'), get('image_id'), get('category_id'), get('area')
+    if image_id is None or category is None or get('bbox') is None:
+        missing = [key for key in ('image_id', 'category_id', 'bbox') if get(key) is None]
         return [Fault('incomplete annotation', f' has no {" and no ".join(missing)}')]
     faults = []
-    ann_id, image_id, category = ann.get('id'), ann['image_id'], ann['category_id']
     if ann_id is not None and not is_id(ann_id):
         faults.append(Fault('bad annotation id', f'its id {ann_id!r} is neither a whole number nor a text'))
     elif ann_id is not None and ann_id in seen:
@@ -135,14 +149,8 @@ def _annotation_faults(ann: Mapping, sizes: Mapping, known: set, seen: set, clas
         faults.append(Fault('orphan annotation', 'the file lists no image of this id'))
     if type(category) is not int or category not in known:
         faults.append(Fault('unknown category', f'category id {category!r} is not among the {classes} of the metainfo'))
-    size = sizes.get(image_id) if is_id(image_id) else None
-    box = box_fault(ann['bbox'], size)
-    if box:
-        faults.append(box)
-    compared = None if box or ann.get('iscrowd') else ann['bbox']
-    faults += mask_faults(ann.get('segmentation'), size, compared)
-    if any(ann.get(key) is None for key in _EVALUATED) or not numbers([ann['area']]):
-        lacking = [key for key in _EVALUATED if ann.get(key) is None] or ['number as area']
+    if ann_id is None or get('iscrowd') is None or not numbers([area]):
+        lacking = [key for key in ('id', 'iscrowd') if get(key) is None] + ['number as area'] * (not numbers([area]))
         text = f' has no {" and no ".join(lacking)}, which CocoMetric needs'
         faults.append(Fault('not ready for evaluation', text, severe=False))
     return faults
