@@ -1,0 +1,141 @@
+"""Three data sets (boxes alone, captions alone, everything) train together, on one process and on two."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+from mmengine.runner import Runner
+
+from mmyolor_mtl.datasets.shapes import write_shapes
+
+from . import visit_recorder  # noqa: F401  (registers the hook)
+from .conftest import ROOT, SIZE, tiny_config
+from .test_runner import LOSSES
+
+PER_PART = 6
+RATIOS = (1, 1, 2)
+EPOCH = (30, 30, 60)  # visits of an epoch that follow from the ratios
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def three_parts(tmp_path_factory):
+    """18 scenes: the first six are labelled with boxes only, the next six with captions only, the others with all."""
+    root = tmp_path_factory.mktemp('parts') / 'shapes'
+    write_shapes(root, 3 * PER_PART, 2, size=SIZE, seed=5)
+    for kind in ('instances', 'captions'):
+        content = json.loads((root / f'annotations/{kind}_train2017.json').read_text())
+        ids = sorted(image['id'] for image in content['images'])
+        for part in range(3):
+            own = set(ids[part * PER_PART : (part + 1) * PER_PART])
+            images = [image for image in content['images'] if image['id'] in own]
+            annotations = [ann for ann in content['annotations'] if ann['image_id'] in own]
+            if (kind, part) == ('instances', 0):
+                annotations = [{k: v for k, v in ann.items() if k != 'segmentation'} for ann in annotations]
+            text = json.dumps({**content, 'images': images, 'annotations': annotations})
+            (root / f'annotations/{kind}_{part}.json').write_text(text)
+    return root
+
+
+def mixed_config(root, work_dir, *, batch_size, num_workers=0):
+    """The tiny config for the three parts."""
+    cfg = tiny_config(root, work_dir, max_epochs=2, batch_size=batch_size)
+    common = dict(type='mmyolor_mtl.ShapesDataset', data_root=str(root))
+    images = dict(img='train2017/')
+    cfg.train_dataloader.dataset = dict(
+        type='mmyolor_mtl.MixedDataset',
+        pipeline=cfg.train_dataloader.dataset.pipeline,
+        datasets=[
+            dict(**common, ann_file='annotations/instances_0.json', data_prefix=images),
+            dict(**common, caption_file='annotations/captions_1.json', data_prefix=images),
+            dict(
+                **common,
+                ann_file='annotations/instances_2.json',
+                caption_file='annotations/captions_2.json',
+                data_prefix=dict(**images, seg='stuffthingmaps/train2017/'),
+            ),
+        ],
+    )
+    cfg.train_dataloader.sampler = dict(type='mmyolor_mtl.RatioSampler', ratios=RATIOS, epoch_length=sum(EPOCH))
+    cfg.train_dataloader.update(num_workers=num_workers, persistent_workers=num_workers > 0)
+    cfg.optim_wrapper.optimizer.lr = 0.008
+    cfg.randomness = dict(seed=7)
+    cfg.custom_imports = dict(imports=['mmyolor_mtl', 'tests.test_train.visit_recorder'], allow_failed_imports=False)
+    load, annotate, weak_view, letterbox, *_, pack = cfg.custom_hooks[0].switch_pipeline
+    plain = [load, annotate, *weak_view.transforms, letterbox, pack]
+    cfg.custom_hooks.append(dict(type='mmyolor_mtl.VisitRecorder', pipeline=plain))
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    return cfg
+
+
+def report(work_dir, rank):
+    return json.loads((work_dir / f'report_{rank}.json').read_text())
+
+
+@pytest.fixture(scope='module')
+def alone(three_parts, tmp_path_factory):
+    """One process, which prepares its samples itself."""
+    work_dir = tmp_path_factory.mktemp('alone')
+    Runner.from_cfg(mixed_config(three_parts, work_dir, batch_size=4)).train()
+    return report(work_dir, 0)
+
+
+@pytest.fixture(scope='module')
+def pair(three_parts, tmp_path_factory):
+    """Two processes with half the batch each; two workers prepare the samples of each."""
+    work_dir = tmp_path_factory.mktemp('pair')
+    config = work_dir / 'mixed.py'
+    mixed_config(three_parts, work_dir, batch_size=2, num_workers=2).dump(config)
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = sock.getsockname()[1]
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
+    command += [ROOT / 'tools/train.py', config, '--launcher', 'pytorch']
+    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    done = subprocess.run(command, env=env, cwd=work_dir, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [report(work_dir, rank) for rank in range(2)]
+
+
+@pytest.mark.parametrize('processes', ['alone', 'pair'])
+def test_every_loss_falls(processes, request):
+    reports = request.getfixturevalue(processes)
+    for one in reports if processes == 'pair' else [reports]:
+        assert set(one['before']) == LOSSES
+        ratio = {name: one['after'][name] / one['before'][name] for name in LOSSES}
+        assert max(ratio.values()) < 0.95, ratio
+
+
+def test_processes_end_with_the_same_weights(pair):
+    assert pair[0]['weights'] == pair[1]['weights']
+    assert pair[0]['before'] == pair[1]['before'] and pair[0]['after'] == pair[1]['after']
+
+
+def test_every_epoch_visits_what_the_ratios_say(alone, pair):
+    steps = sum(EPOCH) // 4
+    for reports in ([alone], pair):
+        for epoch in range(2):
+            batches = [batch for one in reports for batch in one['steps'][epoch * steps : (epoch + 1) * steps]]
+            ids = Counter(img_id for batch in batches for img_id, _ in batch)
+            parts = sorted(ids)
+            assert len(parts) == 3 * PER_PART
+            for part, visits in enumerate(EPOCH):
+                own = [ids[img_id] for img_id in parts[part * PER_PART : (part + 1) * PER_PART]]
+                assert sum(own) == visits and max(own) == min(own)
+        assert all(len(one['steps']) == 2 * steps for one in reports)
+
+
+def test_samples_are_the_same_with_other_processes_and_workers(alone, pair):
+    together = [
+        [sample for samples in zip(first, second, strict=True) for sample in samples]
+        for first, second in zip(*(one['steps'] for one in pair), strict=True)
+    ]
+    assert together == alone['steps']
+    checksums = [checksum for batch in alone['steps'] for _, checksum in batch]
+    assert len(set(checksums)) == len(checksums)  # random numbers differ between all visits
