@@ -54,12 +54,17 @@ COCO_PANOPTIC_STUFF: dict[int, int] = {i: 0 if i in _PANOPTIC_DROPPED else _MERG
 
 def stuff_colours(count: int) -> list[tuple[int, int, int]]:
     """RGB colours (0..255) that differ between neighbours: hues by the golden ratio, paler than the things' ones."""
-    colours = []
-    for i in range(count):
-        hue = (0.11 + i * 0.618034) % 1.0
-        rgb = colorsys.hsv_to_rgb(hue, 0.35 + 0.15 * (i % 3), 0.55 + 0.12 * (i % 4))
-        colours.append((round(255 * rgb[0]), round(255 * rgb[1]), round(255 * rgb[2])))
-    return colours
+    return [_rgb(i, 0.35 + 0.15 * (i % 3), 0.55 + 0.12 * (i % 4)) for i in range(count)]
+
+
+def thing_colours(count: int) -> list[tuple[int, int, int]]:
+    """RGB colours (0..255) for things without colours of their own: hues by the golden ratio, strong."""
+    return [_rgb(i, 0.75 + 0.1 * (i % 3), 0.7 + 0.1 * (i % 4)) for i in range(count)]
+
+
+def _rgb(number: int, saturation: float, value: float) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb((0.11 + number * 0.618034) % 1.0, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 COCO_METAINFO: dict = {

@@ -1,14 +1,11 @@
 """COCO-layout data with labels for any subset of four tasks: boxes, masks, semantic maps, captions."""
 
-import json
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import torch
 from mmdet.datasets import BaseDetDataset
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
@@ -16,14 +13,19 @@ from mmengine.logging import print_log
 from mmyolor_mtl.registry import DATASETS
 
 from .coco_classes import COCO_METAINFO
-from .label_space import FOREIGN, TASKS, UNLABELLED, VISION_TASKS, semantic_lut
+from .coco_files import COCOFiles, metainfo_of
+from .coco_records import RecordParser
+from .label_space import FOREIGN, SEG_MAP_VALUES, LabelMap, check_classes, label_map
+from .panoptic_source import panoptic_map_fault
+from .sample_index import SampleIndex
+from .samplers import seed_visit
 from .shapes import SHAPES_METAINFO
+from .split_lists import select_split
 from .validation import (
     CHECK_LEVELS,
     Problems,
-    check_captions,
     check_files,
-    check_instances,
+    check_panoptic_maps,
     image_fault,
     is_truncated,
     semantic_map_fault,
@@ -39,33 +41,47 @@ class COCOMultiTaskDataset(BaseDetDataset):
     An image is labelled for
 
     - ``det`` if ``ann_file`` lists it and has an ``annotations`` part (no annotation then means no object), and for
-      ``ins`` if moreover each of its annotations has a segmentation;
-    - ``sem`` if its PNG exists under ``data_prefix['seg']``;
+      ``ins`` if moreover each of its annotations has a segmentation; or if ``panoptic_file`` has it;
+    - ``sem`` if its PNG exists under ``data_prefix['seg']``; or else ``stuff_file`` lists it, then its map is painted
+      from stuff and things (:mod:`~mmyolor_mtl.datasets.semantic_maps`); or else ``panoptic_file`` has it;
     - ``cap`` if ``caption_file`` has a caption for it.
 
     An image record may narrow this down with its own list, e.g. ``"labelled_tasks": ["sem"]``. Images are the union of
-    both files' lists, by id.
+    all files' lists, by id. Sources: REFERENCE_SPEC 2.3, 4.1, 4.4.
 
     Args:
         ann_file (str): Instances JSON, or a bare image list (``images`` without ``annotations``); '' for none.
-        caption_file (str): Captions JSON, relative to ``data_root`` like ``ann_file``; '' for none.
+        caption_file (str): Captions JSON, relative to ``data_root`` like all files; '' for none.
+        stuff_file (str): Stuff JSON of COCO-Stuff; '' for none.
+        panoptic_file (str): Panoptic JSON; its PNGs lie in ``data_prefix['panoptic']``; '' for none.
+        split_file (str): Chooses images, see :func:`~mmyolor_mtl.datasets.split_lists.select_split`; '' for all.
+        split (str | Sequence[str], optional): Splits of Karpathy's list, such as ``('train', 'restval')``.
         data_root (str): Root of all relative paths.
-        data_prefix (dict): Folders of images (``img``) and, optionally, of semantic maps (``seg``): 8-bit PNGs named
-            like the images, holding category id - 1, 255 = unlabelled.
-        metainfo (dict, optional): Replaces entries of ``METAINFO``; ``classes`` goes with ``thing_ids``,
-            ``stuff_classes`` with ``stuff_ids``.
+        data_prefix (dict): Folders of images (``img``) and, optionally, of semantic maps (``seg``, 8-bit PNGs named
+            like the images) and panoptic PNGs (``panoptic``).
+        metainfo (dict | str, optional): What the model trains on: replaces entries of ``METAINFO``; ``classes`` goes
+            with ``thing_ids``, ``stuff_classes`` with ``stuff_ids``. 'file' takes all of it from the files.
+        file_classes (dict | str, optional): Names and ids that the files use, where these are not those of the
+            metainfo: a dict with ``classes, thing_ids, stuff_classes, stuff_ids``, or 'file' for the files' own
+            ``categories``. Classes are then found by name; one that the metainfo lacks is left out, its pixels are
+            unlabelled.
+        seg_map_values (str): How semantic PNGs are written: 'category_id_minus_1' (COCO-Stuff), 'category_id' (0 =
+            unlabelled) or 'contiguous' (things, then stuff); 255 is unlabelled in all of them.
+        index_by (str): 'image', or 'caption' for one sample a caption (images without any are one sample); a test set
+            is always indexed by image.
         filter_cfg (dict, optional): For training: ``filter_empty_gt`` (bool) drops det-labelled images without any
             object, ``min_size`` (int, px) drops smaller images.
         check (str): What to check before training: 'header' (annotations, and header and end of every file), 'decode'
             (decodes every file too), 'none'.
-        kwargs: As for mmdet's ``BaseDetDataset``: ``pipeline``, ``test_mode``, ``indices``, ``lazy_init``, ...
+        kwargs: As for mmdet's ``BaseDetDataset``: ``pipeline``, ``test_mode``, ``indices`` (of images), ...
 
     Attributes:
         num_broken: Files met so far that could not be read and were replaced by others, in all worker processes.
+        semantic_lut: (256,) uint8, values of a semantic PNG to labels.
 
     Raises:
         FileNotFoundError: An annotation file does not exist.
-        ValueError: Neither file is given, the metainfo contradicts itself, or the check found something.
+        ValueError: No file is given, arguments or classes contradict each other, or the check found something.
     """
 
     METAINFO: dict = COCO_METAINFO
@@ -76,25 +92,45 @@ class COCOMultiTaskDataset(BaseDetDataset):
         ann_file: str = '',
         caption_file: str = '',
         *,
+        stuff_file: str = '',
+        panoptic_file: str = '',
+        split_file: str = '',
+        split: str | Sequence[str] | None = None,
         data_root: str = '',
         data_prefix: Mapping[str, str] | None = None,
-        metainfo: Mapping | None = None,
+        metainfo: Mapping | str | None = None,
+        file_classes: Mapping | str | None = None,
+        seg_map_values: str = 'category_id_minus_1',
+        index_by: str = 'image',
         filter_cfg: Mapping | None = None,
         check: str = 'header',
         **kwargs: Any,
     ) -> None:
-        if check not in CHECK_LEVELS:
-            raise ValueError(f'check={check!r} must be one of {CHECK_LEVELS}')
-        self.check = check
-        self.caption_file = caption_file
-        if caption_file and data_root and not os.path.isabs(caption_file):
-            self.caption_file = os.path.join(data_root, caption_file)
-        prefix = dict(data_prefix) if data_prefix is not None else {'img': ''}
+        _check_choice('check', check, CHECK_LEVELS)
+        _check_choice('seg_map_values', seg_map_values, SEG_MAP_VALUES)
+        _check_choice('index_by', index_by, ('image', 'caption'))
+        if stuff_file and panoptic_file:
+            raise ValueError('stuff_file and panoptic_file both say what is stuff: give one of them')
+        if metainfo == 'file' and file_classes not in (None, 'file'):
+            raise ValueError("metainfo='file' takes the files' classes as they are: leave file_classes out")
+        for name, value in (('metainfo', metainfo), ('file_classes', file_classes)):
+            if isinstance(value, str) and value != 'file':
+                raise ValueError(f"{name}={value!r} must be a dict or 'file'")
+        self.check, self.seg_map_values, self.index_by, self.split = check, seg_map_values, index_by, split
+        self.file_classes = 'file' if metainfo == 'file' else file_classes
+        self.caption_file, self.stuff_file, self.panoptic_file, self.split_file, instances = (
+            os.path.join(data_root, path) if path else ''
+            for path in (caption_file, stuff_file, panoptic_file, split_file, ann_file)
+        )
+        self._files: COCOFiles | None = None
+        if metainfo == 'file':
+            self._files = self._read_files(instances)
+            metainfo = metainfo_of(self._files.classes())
         super().__init__(
             ann_file=ann_file,
             data_root=data_root,
-            data_prefix=prefix,
-            metainfo=dict(metainfo) if metainfo is not None else None,
+            data_prefix=dict(data_prefix) if data_prefix is not None else {'img': ''},
+            metainfo=dict(cast(Mapping, metainfo)) if metainfo is not None else None,
             filter_cfg=dict(filter_cfg) if filter_cfg is not None else None,
             **kwargs,
         )
@@ -105,153 +141,94 @@ class COCOMultiTaskDataset(BaseDetDataset):
         """Read the annotation files, check them and the images, filter, and pack everything for the workers."""
         if self._fully_initialized:
             return
-        self._check_metainfo()
-        problems = Problems(f'{type(self).__name__}({self.ann_file or self.caption_file})')
-        self.data_list = self._read(problems)
+        check_classes(self.metainfo)
+        problems = Problems(f'{type(self).__name__}({self._source})')
+        files = self._files or self._read_files(self.ann_file)
+        self._files = None
+        self.data_list = self._parse(files, problems)
         self.data_list = self.filter_data()
         if self._indices is not None:
             self.data_list = self._get_unserialized_subset(self._indices)
         # All processes read the same files; one looks at them, and its error ends the job.
         if self.check != 'none' and is_main_process():
             if not problems.found:
-                check_files(self.data_list, self.check, semantic_lut(self.metainfo) != FOREIGN, problems)
+                self._check_images(files, problems)
             problems.raise_if_any()
-        self._set_tables(np.array([_task_code(info['labelled_tasks']) for info in self.data_list], dtype=np.uint8))
-        if self.serialize_data and self.data_list:
-            self.data_bytes, self.data_address = self._serialize_data()
-        elif self.serialize_data:
+        if not self.data_list:
             raise ValueError(f'{problems.source}: no image is left; check ann_file, filter_cfg and indices')
+        self._samples = SampleIndex.of(self.data_list, self.index_by == 'caption' and not self.test_mode)
+        if self.serialize_data:
+            del files
+            self.data_bytes, self.data_address = self._serialize_data()
         self._fully_initialized = True
 
-    def _check_metainfo(self) -> None:
-        meta = self.metainfo
-        for names, ids in (('classes', 'thing_ids'), ('stuff_classes', 'stuff_ids')):
-            if len(meta[names]) != len(meta[ids]):
-                raise ValueError(
-                    f'metainfo has {len(meta[names])} {names} but {len(meta[ids])} {ids}: give both, in the same order'
-                )
-        used = [*meta['thing_ids'], *meta['stuff_ids']]
-        if len(set(used)) != len(used) or (used and not 1 <= min(used) <= max(used) < UNLABELLED):
-            raise ValueError('thing_ids and stuff_ids of the metainfo must be distinct category ids in [1, 254]')
-        self.cat_ids = list(meta['thing_ids'])
-        self.cat2label = {cat_id: i for i, cat_id in enumerate(self.cat_ids)}
+    @property
+    def _source(self) -> str:
+        """The file that names the data set in messages."""
+        return self.ann_file or self.panoptic_file or self.stuff_file or self.caption_file
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation files without looking at the images.
 
         Returns:
-            list[dict]: One entry an image: ``img_id, img_path, height, width, seg_map_path, captions, instances,
-            labelled_tasks``.
+            list[dict]: One entry an image, see :meth:`~mmyolor_mtl.datasets.coco_records.RecordParser.parse`.
         """
-        self._check_metainfo()
-        problems = Problems(f'{type(self).__name__}({self.ann_file or self.caption_file})')
-        data_list = self._read(problems)
+        check_classes(self.metainfo)
+        problems = Problems(f'{type(self).__name__}({self._source})')
+        data_list = self._parse(self._read_files(self.ann_file), problems)
         problems.raise_if_any()
         return data_list
 
-    def _read(self, problems: Problems) -> list[dict]:
-        if not self.ann_file and not self.caption_file:
+    def _read_files(self, ann_file: str) -> COCOFiles:
+        files = COCOFiles.read(
+            instances=ann_file, stuff=self.stuff_file, panoptic=self.panoptic_file, captions=self.caption_file
+        )
+        if not files.paths:
             raise ValueError(
-                f'{type(self).__name__} needs ann_file or caption_file. For images with semantic maps alone give an '
-                'ann_file that has "images" and no "annotations"'
+                f'{type(self).__name__} needs ann_file or caption_file, stuff_file or panoptic_file. For images with '
+                'semantic maps alone give an ann_file that has "images" and no "annotations"'
             )
-        instances = _read_json(self.ann_file) if self.ann_file else None
-        captions = _read_json(self.caption_file) if self.caption_file else None
+        return files
+
+    def _parse(self, files: COCOFiles, problems: Problems) -> list[dict]:
+        self._labels = self._label_map(files)
         if self.check != 'none':
-            if instances is not None:
-                check_instances(instances, self.ann_file, self.cat_ids, problems)
-            if captions is not None:
-                check_captions(captions, self.caption_file, instances, self.ann_file, problems)
+            files.check(self._labels, problems)
             if problems.found:
                 return []
-        boxed = instances is not None and 'annotations' in instances
-        annotations: dict[Any, list] = defaultdict(list)
-        for ann in (instances or {}).get('annotations', ()):
-            annotations[ann['image_id']].append(ann)
-        texts: dict[Any, list[str]] = defaultdict(list)
-        for ann in (captions or {}).get('annotations', ()):
-            texts[ann['image_id']].append(ann['caption'].strip())
-        listed = {image['id']: image for image in (captions or {}).get('images', ())}
-        in_instances = {image['id']: image for image in (instances or {}).get('images', ())}
-        maps = self._list_maps()
-        data_list = []
-        for img_id, image in {**in_instances, **{i: m for i, m in listed.items() if i not in in_instances}}.items():
-            raw = {
-                'image': image,
-                'annotations': annotations[img_id] if boxed and img_id in in_instances else None,
-                'captions': texts[img_id],
-                'maps': maps,
-            }
-            data_list.append(self.parse_data_info(raw))
-        return data_list
+        images = files.images()
+        if self.split_file:
+            images = select_split(images, self.split_file, self.split)
+        parser = RecordParser(files, self._labels, self.data_prefix, self.seg_map_suffix)
+        return [parser.parse(image) for image in images.values()]
 
-    def _list_maps(self) -> set[str]:
-        folder = self.data_prefix.get('seg')
-        if not folder:
-            return set()
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(
-                f"data_prefix['seg']: folder {folder} does not exist; leave 'seg' out if there are no semantic maps"
+    def _label_map(self, files: COCOFiles) -> LabelMap:
+        classes = files.classes() if self.file_classes == 'file' else self.file_classes
+        labels = label_map(self.metainfo, cast(Mapping | None, classes), self.seg_map_values)
+        dropped = labels.dropped if classes is not None else files.names_beyond(labels)
+        if dropped:
+            print_log(
+                f'{self._source}: the metainfo lacks {len(dropped)} classes of the files, which are left out (no '
+                f'objects, unlabelled pixels): {", ".join(dropped)}',
+                logger='current',
             )
-        # One listing per folder rather than one stat per image; file_name may hold sub-folders.
-        found = set()
-        for root, _, files in os.walk(folder):
-            found.update(os.path.join(root, name) for name in files if name.endswith(self.seg_map_suffix))
-        return found
+        if self.test_mode and classes is not None and [*labels.things.values()] != [*range(len(labels.things))]:
+            print_log(
+                f"{self.ann_file} lists its things in another order than the metainfo: mmdet's CocoMetric numbers the "
+                'classes as its ann_file lists them, so give it a file in the order of the metainfo',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return labels
 
-    def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Turn COCO's records of one image into a sample description."""
-        image, annotations = raw_data_info['image'], raw_data_info['annotations']
-        height, width = int(image['height']), int(image['width'])
-        tasks = set()
-        instances: list[dict] = []
-        if annotations is not None:
-            instances = [one for ann in annotations if (one := self._parse_instance(ann, height, width))]
-            tasks.add('det')
-            if all('mask' in one for one in instances):
-                tasks.add('ins')
-        seg_map_path = None
-        if self.data_prefix.get('seg'):
-            path = os.path.join(self.data_prefix['seg'], os.path.splitext(image['file_name'])[0] + self.seg_map_suffix)
-            if os.path.normpath(path) in raw_data_info['maps'] or path in raw_data_info['maps']:
-                seg_map_path = path
-                tasks.add('sem')
-        if raw_data_info['captions']:
-            tasks.add('cap')
-        if 'labelled_tasks' in image:
-            unknown = set(image['labelled_tasks']) - set(TASKS)
-            if unknown:
-                raise ValueError(f'image {image["id"]}: labelled_tasks {sorted(unknown)} are none of {TASKS}')
-            tasks &= set(image['labelled_tasks'])
-        return {
-            'img_id': image['id'],
-            'img_path': os.path.join(self.data_prefix.get('img', ''), image['file_name']),
-            'height': height,
-            'width': width,
-            'seg_map_path': seg_map_path if 'sem' in tasks else None,
-            'captions': raw_data_info['captions'] if 'cap' in tasks else [],
-            'instances': instances if 'det' in tasks else [],
-            'labelled_tasks': tuple(task for task in TASKS if task in tasks),
-        }
-
-    def _parse_instance(self, ann: Mapping, height: int, width: int) -> dict | None:
-        x, y, w, h = (float(v) for v in ann['bbox'])
-        box = [max(x, 0.0), max(y, 0.0), min(x + w, width), min(y + h, height)]
-        if box[2] <= box[0] or box[3] <= box[1] or ann['category_id'] not in self.cat2label:
-            return None
-        instance = {
-            'bbox': box,
-            'bbox_label': self.cat2label[ann['category_id']],
-            'ignore_flag': int(bool(ann.get('iscrowd', 0) or ann.get('ignore', 0))),
-        }
-        mask = ann.get('segmentation')
-        if isinstance(mask, dict):
-            instance['mask'] = mask
-        elif mask:
-            rings = [np.asarray(ring, dtype=np.float32) for ring in mask if len(ring) >= 6 and len(ring) % 2 == 0]
-            if rings:
-                instance['mask'] = rings
-        return instance
+    def _check_images(self, files: COCOFiles, problems: Problems) -> None:
+        check_files(self.data_list, self.check, self._labels.lut != FOREIGN, problems)
+        used = {info['img_id'] for info in self.data_list if 'panoptic' in info}
+        if used:
+            assert files.panoptic is not None
+            kept = [ann for ann in files.panoptic['annotations'] if ann['image_id'] in used]
+            content = {**files.panoptic, 'annotations': kept}
+            check_panoptic_maps(content, self.data_prefix['panoptic'], self.check, problems)
 
     def filter_data(self) -> list[dict]:
         """Apply ``filter_cfg`` (training only)."""
@@ -268,39 +245,50 @@ class COCOMultiTaskDataset(BaseDetDataset):
 
     # ------------------------------------------------------------------ serving
 
-    def _set_tables(self, codes: np.ndarray) -> None:
-        self._codes = codes
-        self._by_code = {int(code): np.flatnonzero(codes == code) for code in np.unique(codes)}
-        # Shared memory: every worker process sees what the others found broken.
-        self._broken = torch.zeros(len(codes), dtype=torch.uint8).share_memory_()
+    def __len__(self) -> int:
+        """Number of samples."""
+        self.full_init()
+        return len(self._samples)
+
+    def get_data_info(self, idx: int) -> dict:
+        """Description of a sample, with ``caption_index`` if it is one caption of its image."""
+        self.full_init()
+        image, caption = self._samples.locate(idx)
+        info = super().get_data_info(image)
+        info['sample_idx'] = idx % len(self)
+        if caption is not None:
+            info['caption_index'] = caption
+        return info
 
     def get_subset_(self, indices: Sequence[int] | int) -> None:
         """Keep only some samples (in place), as in mmengine's ``BaseDataset``."""
-        kept = self._subset_codes(indices)
-        super().get_subset_(indices)
-        self._set_tables(kept)
+        self.full_init()
+        images, samples = self._samples.subset(indices)
+        super().get_subset_(images)
+        self._samples = samples
 
     def get_subset(self, indices: Sequence[int] | int) -> 'COCOMultiTaskDataset':
         """A copy with only some samples, as in mmengine's ``BaseDataset``."""
-        kept = self._subset_codes(indices)
-        subset = super().get_subset(indices)
-        subset._set_tables(kept)
+        self.full_init()
+        images, samples = self._samples.subset(indices)
+        subset = super().get_subset(images)
+        subset._samples = samples
         return subset
 
-    def _subset_codes(self, indices: Sequence[int] | int) -> np.ndarray:
+    @property
+    def semantic_lut(self) -> np.ndarray:
+        """(256,) uint8 table from values of a semantic PNG to labels, ``FOREIGN`` for a value of no class."""
         self.full_init()
-        if isinstance(indices, int):
-            return self._codes[:indices] if indices >= 0 else self._codes[indices:]
-        return self._codes[np.asarray(indices, dtype=np.int64)]
+        return self._labels.lut
 
     @property
     def num_broken(self) -> int:
         """How many unreadable samples were met and replaced so far."""
         self.full_init()
-        return int(self._broken.sum())
+        return self._samples.num_broken
 
     def partners(self, tasks: Iterable[str]) -> np.ndarray:
-        """Samples that carry labels of exactly the same vision tasks.
+        """Samples that carry labels of exactly the same vision tasks, one for each image.
 
         Args:
             tasks (Iterable[str]): Labelled tasks of a sample; captions do not matter.
@@ -309,7 +297,7 @@ class COCOMultiTaskDataset(BaseDetDataset):
             np.ndarray: (n,) int64 indices, in ascending order.
         """
         self.full_init()
-        return self._by_code.get(_task_code(tasks), np.zeros(0, dtype=np.int64))
+        return self._samples.partners(tasks)
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on one sample; None (which fetches another one) if its files are broken.
@@ -317,6 +305,7 @@ class COCOMultiTaskDataset(BaseDetDataset):
         Raises:
             RuntimeError: In test mode, where no image may be replaced: names the broken file.
         """
+        seed_visit(idx)
         info = self.get_data_info(idx)
         return self._run(idx, info, self.pipeline)
 
@@ -340,12 +329,12 @@ class COCOMultiTaskDataset(BaseDetDataset):
                 return results
             index = int(np.random.choice(self.partners(info['labelled_tasks'])))
         raise RuntimeError(
-            f'{self.ann_file or self.caption_file}: {_MAX_PARTNER_TRIES} images in a row could not be loaded, the last '
-            f'one is {info["img_path"]}'
+            f'{self._source}: {_MAX_PARTNER_TRIES} images in a row could not be loaded, the last one is '
+            f'{info["img_path"]}'
         )
 
     def _run(self, idx: int, info: dict, transforms: Callable[[dict], Any]) -> Any:
-        if self._broken[idx]:
+        if self._samples.is_broken(idx):
             return None
         info['dataset'] = self
         fault = None
@@ -361,7 +350,7 @@ class COCOMultiTaskDataset(BaseDetDataset):
                 raise
         if self.test_mode:
             raise RuntimeError(f'image {info["img_id"]} cannot be evaluated: {fault}')
-        self._broken[idx] = 1
+        self._samples.mark_broken(idx)
         print_log(
             f'image {info["img_id"]} is left out of training: {fault} ({self.num_broken} such images so far)',
             logger='current',
@@ -375,10 +364,11 @@ class COCOMultiTaskDataset(BaseDetDataset):
         if fault:
             return f'{info["img_path"]}: {fault}'
         if info['seg_map_path']:
-            known = semantic_lut(self.metainfo) != FOREIGN
-            fault = semantic_map_fault(info['seg_map_path'], size, known, decode=True)
+            fault = semantic_map_fault(info['seg_map_path'], size, self.semantic_lut != FOREIGN, decode=True)
             if fault:
                 return f'{info["seg_map_path"]}: {fault}'
+        if 'panoptic' in info:
+            return panoptic_map_fault(info['panoptic']['path'], size, info['panoptic']['segments'])
         return None
 
 
@@ -389,18 +379,6 @@ class ShapesDataset(COCOMultiTaskDataset):
     METAINFO: dict = SHAPES_METAINFO
 
 
-def _task_code(tasks: Iterable[str]) -> int:
-    return sum(1 << i for i, task in enumerate(VISION_TASKS) if task in tasks)
-
-
-def _read_json(path: str) -> dict:
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f'annotation file {path} does not exist; check data_root, ann_file and caption_file')
-    with open(path, encoding='utf-8') as file:
-        try:
-            content = json.load(file)
-        except json.JSONDecodeError as error:
-            raise ValueError(f'{path} is not valid JSON: {error}') from error
-    if not isinstance(content, dict) or 'images' not in content:
-        raise ValueError(f'{path} is not in COCO layout: it has no "images"')
-    return content
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f'{name}={value!r} must be one of {choices}')

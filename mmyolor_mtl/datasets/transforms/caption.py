@@ -50,8 +50,11 @@ class CaptionView(BaseTransform):
 class TokenizeCaption(BaseTransform):
     """Draw captions of the image at random and turn them into ids.
 
-    Required keys: ``captions``, ``labelled_tasks``. Added key: ``gt_caption_ids`` (K, T) int64, from start to end
-    token, then padding; K is ``captions_per_image``, or fewer for an image with fewer captions.
+    Where the data set is indexed by caption, the sample's own caption comes first and only the others are drawn.
+
+    Required keys: ``captions``, ``labelled_tasks``, optionally ``caption_index`` (which caption the sample is). Added
+    key: ``gt_caption_ids`` (K, T) int64, from start to end token, then padding; K is ``captions_per_image``, or fewer
+    for an image with fewer captions.
 
     Args:
         tokenizer (dict): Config of a tokenizer from the registry ``TOKENIZERS``.
@@ -77,7 +80,10 @@ class TokenizeCaption(BaseTransform):
         """Add the ids if the image has a caption."""
         if 'cap' in results['labelled_tasks']:
             captions = results['captions']
-            drawn = np.random.permutation(len(captions))[: self.captions_per_image]
+            order = np.random.permutation(len(captions))
+            if 'caption_index' in results:
+                order = np.concatenate([[results['caption_index']], order[order != results['caption_index']]])
+            drawn = order[: self.captions_per_image]
             rows = [self.tokenizer.encode(captions[i], self.max_length) for i in drawn]
             ids = np.full((len(rows), max(map(len, rows))), self.tokenizer.pad_id, dtype=np.int64)
             for row, tokens in zip(ids, rows, strict=True):

@@ -1,7 +1,6 @@
 """Labels of a sample: from the data set's description to arrays."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -10,7 +9,9 @@ from mmdet.structures.mask import PolygonMasks
 
 from mmyolor_mtl.registry import TRANSFORMS
 
-from ..label_space import FOREIGN, TASKS, semantic_lut
+from ..label_space import FOREIGN, TASKS, UNLABELLED
+from ..panoptic_source import PanopticMap
+from ..semantic_maps import paint
 from ..validation import read_semantic_map
 from .polygons import rle_to_polygons
 
@@ -22,9 +23,12 @@ class LoadMTLAnnotations(BaseTransform):
     Placed before ``Letterbox`` (training) the labels move with the pixels; placed after it (testing) they stay in the
     original image, where predictions are scored.
 
-    Required keys: ``labelled_tasks, instances, seg_map_path, captions, height, width`` and ``dataset``, all from
-    :class:`~mmyolor_mtl.datasets.COCOMultiTaskDataset`. A sample without ``labelled_tasks`` (a picture given to an
-    inferencer) passes unchanged.
+    The semantic map is read from its PNG, painted from the masks of stuff and things, or taken from a panoptic PNG,
+    which gives masks too.
+
+    Required keys: ``labelled_tasks, instances, seg_map_path, captions, height, width`` and ``dataset``, where needed
+    ``segments`` or ``panoptic``, all from :class:`~mmyolor_mtl.datasets.COCOMultiTaskDataset`. A sample without
+    ``labelled_tasks`` (a picture given to an inferencer) passes unchanged.
 
     Added keys, as far as the image is labelled: ``gt_bboxes`` (N, 4) float32 xyxy px, ``gt_bboxes_labels`` (N,) int64,
     ``gt_ignore_flags`` (N,) bool (crowds), ``gt_masks`` PolygonMasks, ``gt_seg_map`` (1, H, W) uint8 contiguous ids
@@ -35,8 +39,8 @@ class LoadMTLAnnotations(BaseTransform):
         tasks (Sequence[str]): Tasks to load, a subset of 'det', 'ins', 'sem', 'cap'; the others count as unlabelled.
 
     Raises:
-        ValueError: ``tasks`` is unknown or has masks without boxes; or the image or its semantic map is of another size
-            than the annotations say.
+        ValueError: ``tasks`` is unknown or has masks without boxes; or the image, its semantic map or its panoptic map
+            is of another size than the annotations say, or such a map holds unknown ids.
     """
 
     def __init__(self, tasks: Sequence[str] = TASKS) -> None:
@@ -61,10 +65,11 @@ class LoadMTLAnnotations(BaseTransform):
         results['gt_space'] = 'original' if 'pad_param' in results else 'network'
         if 'det' in tasks:
             self._load_boxes(results)
+        panoptic = PanopticMap(results['panoptic']['path'], size) if _needs_panoptic(results) else None
         if 'ins' in tasks:
-            self._load_masks(results, size)
+            self._load_masks(results, size, panoptic)
         if 'sem' in tasks:
-            results['gt_seg_map'] = self._load_semantic_map(results, size)
+            results['gt_seg_map'] = self._load_semantic_map(results, size, panoptic)[None]
         if 'cap' not in tasks:
             results['captions'] = []
         return results
@@ -77,16 +82,27 @@ class LoadMTLAnnotations(BaseTransform):
         results['gt_ignore_flags'] = np.array([one['ignore_flag'] for one in instances], dtype=bool)
 
     @staticmethod
-    def _load_masks(results: dict, size: tuple[int, int]) -> None:
-        instances = [_rings(one, *size) for one in results['instances']]
+    def _load_masks(results: dict, size: tuple[int, int], panoptic: PanopticMap | None) -> None:
+        instances = [_rings(one, size, panoptic) for one in results['instances']]
         # A run-length mask without a pixel is rare, and nothing could be learned from it.
         keep = np.array([len(rings) > 0 for rings in instances], dtype=bool)
         for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
             results[key] = results[key][keep]
         results['gt_masks'] = PolygonMasks([rings for rings in instances if rings], *size)
 
+    def _load_semantic_map(self, results: dict, size: tuple[int, int], panoptic: PanopticMap | None) -> np.ndarray:
+        if results['seg_map_path'] is not None:
+            return self._read_semantic_map(results, size)
+        if 'segments' in results:
+            canvas = np.full(size, UNLABELLED, dtype=np.uint8, order='F')
+            for segment in results['segments']:
+                paint(canvas, segment['mask'], segment['label'])
+            return np.ascontiguousarray(canvas)
+        assert panoptic is not None
+        return panoptic.semantic_map(results['panoptic']['segments'])
+
     @staticmethod
-    def _load_semantic_map(results: dict, size: tuple[int, int]) -> np.ndarray:
+    def _read_semantic_map(results: dict, size: tuple[int, int]) -> np.ndarray:
         path = results['seg_map_path']
         values = read_semantic_map(path)
         if values.shape != size:
@@ -96,25 +112,29 @@ class LoadMTLAnnotations(BaseTransform):
             )
         if 'dataset' not in results:
             raise ValueError("semantic maps need the data set's class list: results['dataset'] is missing")
-        meta = results['dataset'].metainfo
-        lut = _lut(tuple(meta['thing_ids']), tuple(meta['stuff_ids']), bool(meta.get('extra_classes')))
-        contiguous = cv2.LUT(values, lut)
+        contiguous = cv2.LUT(values, results['dataset'].semantic_lut)
         if (contiguous == FOREIGN).any():
             foreign = np.unique(values[contiguous == FOREIGN])[:8].tolist()
             raise ValueError(f'semantic map {path} of image {results["img_id"]} holds unknown ids {foreign}')
-        return contiguous[None]
+        return contiguous
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(tasks={self.tasks})'
 
 
-@lru_cache(maxsize=8)
-def _lut(thing_ids: tuple[int, ...], stuff_ids: tuple[int, ...], extra: bool) -> np.ndarray:
-    return semantic_lut({'thing_ids': thing_ids, 'stuff_ids': stuff_ids, 'extra_classes': ('other',) if extra else ()})
+def _needs_panoptic(results: dict) -> bool:
+    """Whether the masks or the semantic map to load come from the panoptic PNG."""
+    if 'panoptic' not in results:
+        return False
+    tasks = results['labelled_tasks']
+    from_map = 'sem' in tasks and results['seg_map_path'] is None and 'segments' not in results
+    return from_map or ('ins' in tasks and any('segment_id' in one for one in results['instances']))
 
 
-def _rings(instance: dict, height: int, width: int) -> list[np.ndarray]:
-    mask = instance['mask']
-    if isinstance(mask, dict):
-        return rle_to_polygons(mask, height, width)
-    return [np.asarray(ring, dtype=np.float64) for ring in mask]
+def _rings(instance: dict, size: tuple[int, int], panoptic: PanopticMap | None) -> list[np.ndarray]:
+    if 'segment_id' in instance:
+        assert panoptic is not None
+        return panoptic.polygons(instance['segment_id'])
+    if isinstance(instance['mask'], dict):
+        return rle_to_polygons(instance['mask'], *size)
+    return [np.asarray(ring, dtype=np.float64) for ring in instance['mask']]
