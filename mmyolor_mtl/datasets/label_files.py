@@ -2,21 +2,22 @@
 
 import argparse
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
-
-import numpy as np
+from pathlib import Path
+from typing import Any, cast
 
 from .coco_classes import COCO_METAINFO
-from .label_space import FOREIGN, UNLABELLED, semantic_lut
-from .validation import Problems, check_captions, check_files, check_instances, check_panoptic, check_panoptic_maps
-from .validation.records import is_id, layout_is_sound, read_annotation_file
+from .coco_files import COCOFiles, metainfo_of
+from .coco_records import RecordParser
+from .label_space import FOREIGN, LabelMap, label_map
+from .split_lists import select_split
+from .validation import Problems, check_files, check_panoptic_maps
 
 Progress = Callable[[int, int], None]
-PARTS = ('instances', 'captions', 'stuff', 'panoptic')
+PARTS = ('instances', 'stuff', 'panoptic', 'captions')
 
 
 @dataclass
@@ -24,14 +25,15 @@ class LabelFiles:
     """Paths of the images and labels of one data set; '' for what there is not.
 
     Attributes:
-        images: Folder of the images.
+        images: Folder of the images; without one only the labels are looked at.
         instances: Instances JSON.
         captions: Captions JSON.
         maps: Folder of semantic maps, PNGs named like the images.
         stuff: COCO-Stuff's JSON.
         panoptic: Panoptic JSON.
         panoptic_maps: Folder of its PNGs.
-        metainfo: Class names and ids; by default they come from the files' ``categories``.
+        metainfo: Names and ids of the classes; None takes those of the files.
+        file_classes, seg_map_values, split_file, split: As for ``COCOMultiTaskDataset``.
     """
 
     images: str = ''
@@ -42,105 +44,73 @@ class LabelFiles:
     panoptic: str = ''
     panoptic_maps: str = ''
     metainfo: Mapping | None = field(default=None, repr=False)
+    file_classes: Mapping | str | None = field(default=None, repr=False)
+    seg_map_values: str = 'category_id_minus_1'
+    split_file: str = ''
+    split: str | Sequence[str] | None = None
 
     @property
     def name(self) -> str:
         """What to call the data set in reports."""
-        return self.instances or self.captions or self.stuff or self.panoptic
+        return self.instances or self.panoptic or self.stuff or self.captions
 
     @cached_property
-    def contents(self) -> dict[str, dict]:
-        """Parsed JSON files by ``PARTS``, those that there are.
+    def contents(self) -> COCOFiles:
+        """The parsed JSON files.
 
         Raises:
-            FileNotFoundError, ValueError: As :func:`read_annotation_file`.
+            FileNotFoundError, ValueError: As :meth:`COCOFiles.read`.
         """
-        return {part: read_annotation_file(getattr(self, part)) for part in PARTS if getattr(self, part)}
+        return COCOFiles.read(**{part: getattr(self, part) for part in PARTS})
 
     @cached_property
-    def classes(self) -> tuple[dict[int, str], dict[int, str]]:
-        """Names of things and of stuff by category id; COCO's if the files do not tell."""
-        coco = COCO_METAINFO if self.metainfo is None else self.metainfo
-        things = dict(zip(coco['thing_ids'], coco['classes'], strict=True))
-        stuff = dict(zip(coco['stuff_ids'], coco['stuff_classes'], strict=True))
+    def classes(self) -> Mapping:
+        """Names and ids of things and stuff, with the keys of a metainfo.
+
+        Without a config they come from the ``categories`` of instances and stuff JSON. COCO's are taken where there are
+        none, and COCO's stuff goes with COCO's things.
+        """
         if self.metainfo is not None:
-            return things, stuff
-        own, own_stuff = self._categories('instances')
-        own_stuff = {**own_stuff, **self._categories('stuff')[0]}
-        if own and not own.items() <= things.items():  # not COCO: its stuff is none of ours
-            stuff = {}
-        return own or things, own_stuff or stuff
-
-    def _categories(self, part: str) -> tuple[dict[int, str], dict[int, str]]:
-        things, stuff = {}, {}
-        for category in self.contents.get(part, {}).get('categories') or ():
-            if isinstance(category, dict) and type(category.get('id')) is int:
-                chosen = stuff if part == 'instances' and category.get('isthing') == 0 else things
-                chosen[category['id']] = str(category.get('name', category['id']))
-        return things, stuff
-
-    @cached_property
-    def known_values(self) -> np.ndarray:
-        """(256,) bool, which values a semantic map may hold."""
-        things, stuff = self.classes
-        ids = {'thing_ids': [i for i in things if 0 < i < UNLABELLED], 'stuff_ids': [i for i in stuff if 0 < i < 255]}
-        extra = COCO_METAINFO if self.metainfo is None else self.metainfo
-        return semantic_lut({**ids, 'extra_classes': extra.get('extra_classes')}) != FOREIGN
+            return self.metainfo
+        files = self.contents
+        own = COCOFiles(files.paths, instances=files.instances, stuff=files.stuff)
+        if not any(content.get('categories') for _, content in own):
+            own = COCOFiles(files.paths, panoptic=files.panoptic)
+        if not any(content.get('categories') for _, content in own):
+            return COCO_METAINFO
+        found = own.classes()
+        coco = dict(zip(COCO_METAINFO['thing_ids'], COCO_METAINFO['classes'], strict=True))
+        of_coco = dict(zip(found['thing_ids'], found['classes'], strict=True)).items() <= coco.items()
+        if of_coco and not found['stuff_ids']:
+            stuff = {key: COCO_METAINFO[key] for key in ('stuff_classes', 'stuff_ids', 'extra_classes')}
+            return {**metainfo_of(found), **stuff}
+        return metainfo_of(found)
 
     @cached_property
-    def records(self) -> dict[Any, Mapping]:
-        """Image records of all JSON files by id; of those in several files, the first in the order of ``PARTS``."""
-        found: dict[Any, Mapping] = {}
-        for part in PARTS:
-            for image in self.contents.get(part, {}).get('images', ()):
-                if is_id(image.get('id')):
-                    found.setdefault(image['id'], image)
-        return found
+    def labels(self) -> LabelMap:
+        """What the ids in the files mean."""
+        classes = self.contents.classes() if self.file_classes == 'file' else self.file_classes
+        return label_map(self.classes, cast(Mapping | None, classes), self.seg_map_values)
 
     @cached_property
-    def map_paths(self) -> dict[Any, str]:
-        """Paths of the semantic maps that exist, by image id."""
-        if not self.maps:
-            return {}
-        there = _list_files(self.maps)
-        wanted = {i: os.path.splitext(image['file_name'])[0] + '.png' for i, image in self.records.items()}
-        return {i: os.path.join(self.maps, name) for i, name in wanted.items() if os.path.normpath(name) in there}
-
     def infos(self) -> list[dict]:
-        """One entry an image for :func:`~mmyolor_mtl.datasets.validation.check_files`."""
-        return [
-            {
-                'img_id': image_id,
-                'img_path': os.path.join(self.images, image['file_name']) if self.images else None,
-                'height': image['height'],
-                'width': image['width'],
-                'seg_map_path': self.map_paths.get(image_id),
-            }
-            for image_id, image in self.records.items()
-        ]
+        """Descriptions of the samples as the data set has them; ``img_path`` is None without a folder of images.
+
+        Raises:
+            FileNotFoundError, ValueError: As :class:`~mmyolor_mtl.datasets.coco_records.RecordParser`.
+        """
+        folders = {'img': self.images, 'seg': self.maps, 'panoptic': self.panoptic_maps}
+        prefix = {name: folder for name, folder in folders.items() if folder}
+        images = self.contents.images()
+        if self.split_file:
+            images = select_split(images, self.split_file, self.split)
+        parser = RecordParser(self.contents, self.labels, prefix)
+        infos = [parser.parse(image) for image in images.values()]
+        return infos if self.images else [{**info, 'img_path': None} for info in infos]
 
     def coverage(self) -> Counter:
-        """How many images carry which labels.
-
-        Returns:
-            Counter: Images by tuple of tasks, from 'det', 'ins', 'sem', 'cap', 'pan'.
-        """
-        tasks: dict[Any, set[str]] = defaultdict(set)
-        boxed = self.contents.get('instances', {})
-        if 'annotations' in boxed:
-            bare = {ann.get('image_id') for ann in boxed['annotations'] if not ann.get('segmentation')}
-            for image in boxed['images']:
-                tasks[image.get('id')] |= {'det'} if image.get('id') in bare else {'det', 'ins'}
-        for image_id in (*self.map_paths, *(image['id'] for image in self.contents.get('stuff', {}).get('images', ()))):
-            tasks[image_id].add('sem')
-        for ann in self.contents.get('captions', {}).get('annotations', ()):
-            if isinstance(ann.get('caption'), str) and ann['caption'].strip():
-                tasks[ann.get('image_id')].add('cap')
-        for ann in self.contents.get('panoptic', {}).get('annotations', ()):
-            tasks[ann.get('image_id')].add('pan')
-        order = ('det', 'ins', 'sem', 'cap', 'pan')
-        narrowed = ((tasks[i], set(image.get('labelled_tasks', order)) | {'pan'}) for i, image in self.records.items())
-        return Counter(tuple(task for task in order if task in own & allowed) for own, allowed in narrowed)
+        """How many images carry labels of which tasks: a Counter by tuple of tasks."""
+        return Counter(info['labelled_tasks'] for info in self.infos)
 
     def check(self, level: str = 'decode', progress: Progress | None = None) -> Problems:
         """Check all files.
@@ -150,58 +120,29 @@ class LabelFiles:
             progress (Callable, optional): Called with the number of images checked and of all.
 
         Returns:
-            Problems: What was found. Files are looked at only if the JSON is free of errors.
+            Problems: What was found. Images and maps are looked at only if the JSON files are free of errors.
         """
         problems = Problems(self.name)
         try:
-            contents = self.contents
-        except (OSError, ValueError) as error:
+            self.contents.check(self.labels, problems)
+            for folder in (self.images, self.maps, self.panoptic_maps):
+                if folder and not os.path.isdir(folder):
+                    problems.add(f'{folder}: no such folder', 'folder')
+            if not problems.found:
+                self._check_folders(level, problems, progress)
+        except (OSError, ValueError) as error:  # files that cannot be understood, classes that contradict each other
             problems.add(str(error), 'annotation file')
-            return problems
-        sound = [layout_is_sound(content, getattr(self, part), problems) for part, content in contents.items()]
-        if not all(sound):
-            return problems
-        self._check_records(contents, problems)
-        if not problems.found:
-            self._check_folders(level, problems, progress)
         return problems
 
-    def _check_records(self, contents: Mapping[str, dict], problems: Problems) -> None:
-        things, stuff = self.classes
-        if 'instances' in contents:
-            check_instances(contents['instances'], self.instances, things, problems)
-        if 'captions' in contents:
-            check_captions(contents['captions'], self.captions, contents.get('instances'), self.instances, problems)
-        if 'stuff' in contents:
-            known = [*stuff, *(i for i in (183,) if i not in stuff)]  # COCO's 'other', which is no class
-            check_instances(contents['stuff'], self.stuff, known, problems, classes='stuff_ids')
-        if 'panoptic' in contents:
-            check_panoptic(contents['panoptic'], self.panoptic, None, problems)
-
     def _check_folders(self, level: str, problems: Problems, progress: Progress | None) -> None:
-        for folder in (self.images, self.maps, self.panoptic_maps):
-            if folder and not os.path.isdir(folder):
-                problems.add(f'{folder}: no such folder', 'folder')
-        if problems.found:
-            return
-        if self.maps:
-            self._warn_of_orphan_maps(problems)
-        check_files(self.infos(), level, self.known_values, problems, progress)
-        if 'panoptic' in self.contents and self.panoptic_maps:
-            check_panoptic_maps(self.contents['panoptic'], self.panoptic_maps, level, problems, progress)
-
-    def _warn_of_orphan_maps(self, problems: Problems) -> None:
-        used = {os.path.normpath(os.path.relpath(path, self.maps)) for path in self.map_paths.values()}
-        for name in sorted(_list_files(self.maps) - used):
-            problems.warn(f'{os.path.join(self.maps, name)}: no file lists an image of this name', 'orphan map')
-
-
-def _list_files(folder: str) -> set[str]:
-    """Paths of all PNGs below a folder, relative to it."""
-    found = set()
-    for root, _, files in os.walk(folder):
-        found.update(os.path.relpath(os.path.join(root, name), folder) for name in files if name.endswith('.png'))
-    return found
+        check_files(self.infos, level, self.labels.lut != FOREIGN, problems, progress)
+        if self.contents.panoptic is not None:
+            check_panoptic_maps(self.contents.panoptic, self.panoptic_maps, level, problems, progress)
+        if self.maps and not self.split_file:
+            names = {os.path.splitext(image['file_name'])[0] + '.png' for image in self.contents.images().values()}
+            for path in sorted(Path(self.maps).rglob('*.png')):
+                if path.relative_to(self.maps).as_posix() not in names:
+                    problems.warn(f'{path}: no file lists an image of this name', 'orphan map')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -283,5 +224,12 @@ def _datasets(cfg: Any) -> Iterator[LabelFiles]:
                 instances=dataset.ann_file,
                 captions=dataset.caption_file,
                 maps=dataset.data_prefix.get('seg', ''),
+                stuff=dataset.stuff_file,
+                panoptic=dataset.panoptic_file,
+                panoptic_maps=dataset.data_prefix.get('panoptic', ''),
                 metainfo=dataset.metainfo,
+                file_classes=dataset.file_classes,
+                seg_map_values=dataset.seg_map_values,
+                split_file=dataset.split_file,
+                split=dataset.split,
             )

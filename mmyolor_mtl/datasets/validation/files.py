@@ -31,7 +31,7 @@ def check_files(
 
     Args:
         infos (Sequence[Mapping]): Samples with ``img_id``, ``img_path``, ``height``, ``width``, ``seg_map_path``;
-            a path may be None.
+            the paths may be None.
         level (str): 'header' reads headers and the end of each file, 'decode' decodes everything.
         known_values (np.ndarray): (256,) bool, which values a semantic map may hold.
         problems (Problems): Receives what is wrong.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pycocotools.mask as mask_utils
 
+_FAR = 1e6  # px; coordinates beyond are damage, and drawing lines to there takes forever
 _SLACK = 1.0  # px a box may exceed its image: COCO's own are rounded
 _LEAST_OVERLAP = 0.5  # IoU of a box and the extent of its polygons
 _SMALL = 1.0  # px^2; polygons below are drawn to see whether anything is left
@@ -39,8 +40,8 @@ def box_fault(box: Any, size: tuple[int, int] | None) -> Fault | None:
     Returns:
         Fault | None: The worst fault, None if there is none.
     """
-    if not numbers(box) or len(box) != 4:
-        return Fault('bad box', f'bbox {box} is not [x, y, width, height]')
+    if not numbers(box) or len(box) != 4 or max(map(abs, box)) > _FAR:
+        return Fault('bad box', f'bbox {box} is not [x, y, width, height] in px')
     x, y, w, h = box
     if w < 0 or h < 0:
         return Fault('bad box', f'bbox {box} has a negative width or height')
@@ -85,7 +86,10 @@ def mask_fault(segmentation: Any, size: tuple[int, int] | None) -> Fault | None:
             return Fault('bad polygon', f'a polygon holds something that is no finite number: {_excerpt(polygon)}')
         if len(polygon) % 2:
             return Fault('bad polygon', f'a polygon has {len(polygon)} numbers, which is odd')
-        short += len(polygon) < 6
+        if len(polygon) < 6:
+            short += 1
+        elif min(polygon) < -_FAR or max(polygon) > _FAR:
+            return Fault('bad polygon', f'a polygon reaches to {max(map(abs, polygon)):g} px')
     if short == len(segmentation):
         return Fault('empty mask', 'no polygon has three points')
     if short:
@@ -127,7 +131,7 @@ class PolygonChecks:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return []
-        extents, areas = _measure([polygons for _, _, polygons, _ in waiting])
+        extents, areas = measure_polygons([polygons for _, _, polygons, _ in waiting])
         boxes = np.array([box for _, box, _, _ in waiting], dtype=np.float64)
         boxes[:, 2:] += boxes[:, :2]
         found: list[tuple[Any, Fault]] = []
@@ -144,8 +148,15 @@ class PolygonChecks:
         return found
 
 
-def _measure(masks: list[list[list[float]]]) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 4) extents, xyxy px, and (n,) largest area of a polygon in px^2, of each object's polygons."""
+def measure_polygons(masks: list[list[list[float]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Measure the polygons of some objects; those with less than three points do not count.
+
+    Args:
+        masks (list): Polygons of each object, at least one of three points.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray]: (n, 4) extents, xyxy px, and (n,) area of the largest polygon, px^2.
+    """
     rings = [ring for polygons in masks for ring in polygons if len(ring) >= 6]
     lengths = np.array([len(ring) // 2 for ring in rings])
     flat = np.fromiter(chain.from_iterable(rings), np.float64, 2 * int(lengths.sum()))

@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from .files import image_fault, in_threads
+from .geometry import box_fault
 from .problems import Problem, Problems
-from .records import check_images, is_id, layout_is_sound
+from .records import check_images, is_id
 
 
 def check_panoptic(content: Mapping, path: str, category_ids: Iterable[int] | None, problems: Problems) -> None:
@@ -23,8 +23,6 @@ def check_panoptic(content: Mapping, path: str, category_ids: Iterable[int] | No
         category_ids (Iterable[int], optional): Known category ids; by default those of its own ``categories``.
         problems (Problems): Receives what is wrong.
     """
-    if not layout_is_sound(content, path, problems):
-        return
     sizes = check_images(content, path, problems)
     if category_ids is None:
         category_ids = [category.get('id') for category in content.get('categories', ())]
@@ -42,10 +40,10 @@ def check_panoptic(content: Mapping, path: str, category_ids: Iterable[int] | No
         if not isinstance(ann.get('file_name'), str) or not isinstance(ann.get('segments_info'), list):
             problems.add(f'{where} has no file_name or no list segments_info', 'incomplete annotation')
             continue
-        _check_segments(ann['segments_info'], where, known, problems)
+        _check_segments(ann['segments_info'], sizes[image_id], where, known, problems)
 
 
-def _check_segments(segments: list, where: str, known: set, problems: Problems) -> None:
+def _check_segments(segments: list, size: tuple[int, int] | None, where: str, known: set, problems: Problems) -> None:
     seen: set = set()
     for segment in segments:
         if not isinstance(segment, dict) or type(segment.get('id')) is not int or not 0 < segment['id'] < 1 << 24:
@@ -58,6 +56,10 @@ def _check_segments(segments: list, where: str, known: set, problems: Problems) 
         if type(category) is not int or category not in known:
             text = f'{where}: segment {segment["id"]} has category id {category!r}, which is unknown'
             problems.add(text, 'unknown category')
+        fault = box_fault(segment.get('bbox'), size)
+        if fault:
+            note = problems.add if fault.severe else problems.warn
+            note(f'{where}: segment {segment["id"]}: {fault.text}', fault.kind)
 
 
 def check_panoptic_maps(
@@ -80,38 +82,39 @@ def check_panoptic_maps(
 
     def check(ann: Mapping) -> list[Problem]:
         path = os.path.join(folder, ann['file_name'])
-        where = f'{path} (panoptic map of image {ann["image_id"]})'
-        fault = image_fault(path, sizes[ann['image_id']])
-        if fault:
-            return [Problem('panoptic map', f'{where}: {fault}')]
-        with Image.open(path) as image:
-            mode = image.mode
-        if mode not in ('RGB', 'RGBA'):
-            return [Problem('panoptic map', f'{where}: is stored as {mode}, ids need three channels of 8 bits')]
-        return _compare_segments(ann, path, where) if level == 'decode' else []
+        areas = {segment['id']: segment.get('area') for segment in ann['segments_info']}
+        fault = _map_fault(path, sizes[ann['image_id']], areas, level == 'decode')
+        return [Problem('panoptic map', f'{path} (panoptic map of image {ann["image_id"]}): {fault}')] if fault else []
 
     in_threads(check, content.get('annotations', ()), problems, progress)
 
 
-def _compare_segments(ann: Mapping, path: str, where: str) -> list[Problem]:
+def _map_fault(path: str, size: tuple[int, int], areas: Mapping[int, int | None], decode: bool) -> str | None:
+    fault = image_fault(path, size)
+    if fault:
+        return fault
+    with Image.open(path) as image:
+        mode = image.mode
+    if mode not in ('RGB', 'RGBA'):
+        return f'is stored as {mode}, segment ids need three channels of 8 bits'
+    return _segment_fault(path, areas) if decode else None
+
+
+def _segment_fault(path: str, areas: Mapping[int, int | None]) -> str | None:
     try:
-        drawn = segment_areas(path)
+        ids, counts = np.unique(read_panoptic_ids(path), return_counts=True)
     except ValueError as error:
-        return [Problem('panoptic map', f'{where}: {error}')]
-    found = []
-    listed = {segment['id']: segment for segment in ann['segments_info']}
-    unlisted = sorted(drawn.keys() - listed.keys())
+        return str(error)
+    drawn = {int(i): int(count) for i, count in zip(ids, counts, strict=True) if i}
+    unlisted, absent = sorted(drawn.keys() - areas.keys()), sorted(areas.keys() - drawn.keys())
     if unlisted:
-        found.append(Problem('panoptic ids', f'{where}: holds segment ids that segments_info lacks: {unlisted[:8]}'))
-    absent = sorted(listed.keys() - drawn.keys())
+        return f'holds segment ids that segments_info lacks: {unlisted[:8]}'
     if absent:
-        found.append(Problem('segments without a pixel', f'{where}: segments {absent[:8]} have no pixel'))
-    wrong: list[Any] = [i for i in drawn.keys() & listed.keys() if listed[i].get('area', drawn[i]) != drawn[i]]
-    if wrong:
-        first = wrong[0]
-        text = f'{where}: segment {first} covers {drawn[first]} px, its area says {listed[first]["area"]}'
-        found.append(Problem('panoptic areas', text))
-    return found
+        return f'lacks segments that segments_info lists: {absent[:8]}'
+    for segment, area in areas.items():
+        if area is not None and area != drawn[segment]:
+            return f'segment {segment} covers {drawn[segment]} px, its area says {area}'
+    return None
 
 
 def read_panoptic_ids(path: str) -> np.ndarray:
@@ -125,11 +128,5 @@ def read_panoptic_ids(path: str) -> np.ndarray:
     """
     pixels = cv2.imread(path, cv2.IMREAD_COLOR)
     if pixels is None:
-        raise ValueError('cannot be decoded')
+        raise ValueError(f'panoptic map {path} cannot be decoded')
     return pixels.astype(np.int64) @ np.array([65536, 256, 1])
-
-
-def segment_areas(path: str) -> dict[int, int]:
-    """Area of each segment of a panoptic PNG in px, by its id; void is left out."""
-    ids, counts = np.unique(read_panoptic_ids(path), return_counts=True)
-    return {int(i): int(count) for i, count in zip(ids, counts, strict=True) if i}

@@ -15,7 +15,7 @@ def read_annotation_file(path: str) -> dict:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: It is not JSON, or has no ``images``.
+        ValueError: It is not JSON; or ``images``, ``annotations`` or ``categories`` is no list of objects.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f'annotation file {path} does not exist; check data_root, ann_file and caption_file')
@@ -26,6 +26,14 @@ def read_annotation_file(path: str) -> dict:
         raise ValueError(f'{path} is not valid JSON: {error}') from error
     if not isinstance(content, dict) or 'images' not in content:
         raise ValueError(f'{path} is not in COCO layout: it has no "images"')
+    for key in ('images', 'annotations', 'categories'):
+        part = content.get(key, [])
+        if not isinstance(part, list):
+            raise ValueError(f'{path} is not in COCO layout: "{key}" is a {type(part).__name__}, not a list')
+        wrong = next((i for i, record in enumerate(part) if not isinstance(record, dict)), None)
+        if wrong is not None:
+            kind = type(part[wrong]).__name__
+            raise ValueError(f'{path} is not in COCO layout: entry {wrong} of "{key}" is a {kind}, not an object')
     return content
 
 
@@ -34,26 +42,11 @@ def is_id(value: Any) -> bool:
     return type(value) is int or type(value) is str
 
 
-def layout_is_sound(content: Mapping, path: str, problems: Problems) -> bool:
-    """Check that ``images``, ``annotations`` and ``categories``, where given, are lists of objects."""
-    before = len(problems.found)
-    for key in ('images', 'annotations', 'categories'):
-        part = content.get(key, [])
-        if not isinstance(part, list):
-            problems.add(f'{path}: "{key}" is a {type(part).__name__}, not a list', 'layout')
-            continue
-        wrong = [i for i, record in enumerate(part) if not isinstance(record, dict)]
-        if wrong:
-            text = f'{path}: entry {wrong[0]} of "{key}" is a {type(part[wrong[0]]).__name__}, not an object'
-            problems.add(text + f' ({len(wrong)} such entries)' * (len(wrong) > 1), 'layout')
-    return len(problems.found) == before
-
-
 def check_images(content: Mapping, path: str, problems: Problems) -> dict[Any, tuple[int, int] | None]:
     """Check an image list.
 
     Args:
-        content (Mapping): Parsed JSON of sound layout.
+        content (Mapping): Parsed JSON, see :func:`read_annotation_file`.
         path (str): Its path, for messages.
         problems (Problems): Receives what is wrong.
 
@@ -103,8 +96,6 @@ def check_instances(
         problems (Problems): Receives what is wrong.
         classes (str): Entry of the metainfo that holds these ids, for messages.
     """
-    if not layout_is_sound(content, path, problems):
-        return
     sizes = check_images(content, path, problems)
     known = set(category_ids)
     seen: set = set()
@@ -183,10 +174,6 @@ def check_captions(content: Mapping, path: str, instances: Mapping | None, ann_f
         ann_file (str): Path of that, for messages.
         problems (Problems): Receives what is wrong.
     """
-    if not layout_is_sound(content, path, problems):
-        return
-    if instances is not None and not layout_is_sound(instances, ann_file, Problems(ann_file)):
-        instances = None  # reported with that file
     check_images(content, path, problems)
     own, other = _images_by_id(content), _images_by_id(instances or {})
     check_same_images(own, path, other, ann_file, problems)
