@@ -42,9 +42,10 @@ class COCOFiles:
         return cls(given, **{name: contents[path] for name, path in given.items()})
 
     def __iter__(self) -> Iterator[tuple[str, dict]]:
+        """Name and content of each file, of one that serves for two things only once."""
         for name in ('instances', 'stuff', 'panoptic', 'captions'):
             content = getattr(self, name)
-            if content is not None:
+            if content is not None and not (name == 'stuff' and content is self.instances):
                 yield name, content
 
     def images(self) -> dict[Any, Mapping]:

@@ -1,6 +1,8 @@
+import logging
 from pathlib import Path
 
 import pytest
+from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope, init_default_scope
 
 from mmyolor_mtl.models.text import WordTokenizer
@@ -30,3 +32,21 @@ def _mmdet_scope():
     yield
     if before is not None:
         init_default_scope(before.scope_name)
+
+
+class _Listener(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.messages = []
+
+    def emit(self, record):
+        self.messages.append(record.getMessage())
+
+
+@pytest.fixture
+def log():
+    listener = _Listener()
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(listener)
+    yield listener.messages
+    logger.removeHandler(listener)

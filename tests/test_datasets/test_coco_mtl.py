@@ -1,10 +1,7 @@
-import logging
-
 import numpy as np
 import pytest
 from mmcv.transforms import Compose
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from mmyolor_mtl.datasets import COCOMultiTaskDataset, ShapesDataset
@@ -149,24 +146,6 @@ def test_whole_pipeline_is_deterministic_and_complete(tiny_root):
 
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-200])
-
-
-class _Listener(logging.Handler):
-    def __init__(self):
-        super().__init__()
-        self.messages = []
-
-    def emit(self, record):
-        self.messages.append(record.getMessage())
-
-
-@pytest.fixture
-def log():
-    listener = _Listener()
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(listener)
-    yield listener.messages
-    logger.removeHandler(listener)
 
 
 @pytest.mark.parametrize('damage', ['truncated', 'garbage', 'missing', 'other size', 'semantic map'])

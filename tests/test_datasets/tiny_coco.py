@@ -16,6 +16,7 @@ from mmyolor_mtl.datasets import COCO_METAINFO
 
 PERSON, DOG, CAR = 1, 18, 3  # category ids, COCO's
 GRASS, SKY = 124, 157
+OTHER = 183  # of stuff JSONs: all that is no stuff
 UNLABELLED_ROWS = 4  # at the bottom of every semantic map
 CAPTIONS = ['A man walks his dog.', 'Two dogs in the grass', 'A red car under a blue sky', 'Somebody outside', 'Grass!']
 
@@ -95,8 +96,8 @@ def _annotation(ann_id: int, img_id: int, category: int, segmentation: Any, crow
 
 
 def build(root: Path, split: str = 'train2017') -> Path:
-    """Write images, ``instances_*.json``, ``captions_*.json`` and ``stuffthingmaps`` below ``root``."""
-    for folder in (split, f'stuffthingmaps/{split}', 'annotations'):
+    """Write images, ``stuffthingmaps``, and instances, captions, stuff and panoptic annotations below ``root``."""
+    for folder in (split, f'stuffthingmaps/{split}', f'annotations/panoptic_{split}'):
         (root / folder).mkdir(parents=True, exist_ok=True)
     images, annotations, captions = [], [], []
     for img_id, (h, w) in SIZES.items():
@@ -118,14 +119,53 @@ def build(root: Path, split: str = 'train2017') -> Path:
             cv2.imwrite(str(root / f'stuffthingmaps/{split}/{img_id:012d}.png'), semantic)
         if img_id != NO_CAPTION:
             captions += [{'id': 100 * img_id + i, 'image_id': img_id, 'caption': c} for i, c in enumerate(CAPTIONS)]
-    meta = COCO_METAINFO
-    categories = [{'id': i, 'name': name} for i, name in zip(meta['thing_ids'], meta['classes'], strict=True)]
+    categories = _categories('classes', 'thing_ids')
     boxed = [image for image in images if image['id'] != CAPTION_ONLY]
     annotations = [ann for ann in annotations if ann['image_id'] != CAPTION_ONLY]
     write(root, f'instances_{split}', {'images': boxed, 'annotations': annotations, 'categories': categories})
     captioned = [image for image in images if image['id'] != NO_CAPTION]
     write(root, f'captions_{split}', {'images': captioned, 'annotations': captions})
+    _write_stuff_and_panoptic(root, split, [i for i in boxed if i['id'] != NO_MAP], annotations)
     return root
+
+
+def _categories(names: str, ids: str, **more: Any) -> list[dict]:
+    pairs = zip(COCO_METAINFO[ids], COCO_METAINFO[names], strict=True)
+    return [{'id': category, 'name': name, **more} for category, name in pairs]
+
+
+def _write_stuff_and_panoptic(root: Path, split: str, images: list[dict], annotations: list[dict]) -> None:
+    """``stuff_*.json`` and ``panoptic_*.json`` of the images with a semantic map, as COCO-Stuff and COCO write them."""
+    stuff, panoptic = [], []
+    for image in images:
+        name = image['file_name'].replace('.jpg', '.png')
+        semantic = cv2.imread(str(root / 'stuffthingmaps' / split / name), cv2.IMREAD_UNCHANGED)
+        segments = [(value + 1, semantic == value, 0) for value in (GRASS - 1, SKY - 1)]
+        stuff += [(image['id'], category, mask) for category, mask, _ in segments]
+        stuff.append((image['id'], OTHER, ~np.isin(semantic, (GRASS - 1, SKY - 1))))
+        for ann in annotations:
+            if ann['image_id'] == image['id'] and 'segmentation' in ann:
+                mask = _mask(ann['segmentation'], semantic.shape) > 0
+                segments.append((ann['category_id'], mask, ann['iscrowd']))
+        ids, infos = np.zeros((*semantic.shape, 3), np.uint8), []
+        for number, (category, mask, crowd) in enumerate(segments):
+            colour = (number + 1, 2 * number, 7 * image['id'])  # R, G, B
+            ids[mask] = colour[::-1]
+            box = mask_utils.toBbox(mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))).tolist()
+            segment_id = colour[0] + 256 * colour[1] + 65536 * colour[2]
+            infos.append(
+                {'id': segment_id, 'category_id': category, 'iscrowd': crowd, 'bbox': box, 'area': int(mask.sum())}
+            )
+        cv2.imwrite(str(root / f'annotations/panoptic_{split}' / name), ids)
+        panoptic.append({'image_id': image['id'], 'file_name': name, 'segments_info': infos})
+    records = [
+        _annotation(i, img_id, category, rle_of(mask, compressed=True), 0)
+        for i, (img_id, category, mask) in enumerate(stuff, 10**6)
+    ]
+    categories = [*_categories('stuff_classes', 'stuff_ids'), {'id': OTHER, 'name': 'other'}]
+    write(root, f'stuff_{split}', {'images': images, 'annotations': records, 'categories': categories})
+    categories = _categories('classes', 'thing_ids', isthing=1) + _categories('stuff_classes', 'stuff_ids', isthing=0)
+    write(root, f'panoptic_{split}', {'images': images, 'annotations': panoptic, 'categories': categories})
 
 
 def write(root: Path, name: str, content: dict) -> None:
