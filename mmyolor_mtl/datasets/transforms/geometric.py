@@ -204,7 +204,7 @@ class MTLRandomFlip(BaseTransform):
             mirror = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]])
             results['gt_masks'] = FlatPolygons.from_masks(results['gt_masks']).affine(mirror).to_masks(height, width)
         if 'gt_seg_map' in results:
-            results['gt_seg_map'] = np.ascontiguousarray(results['gt_seg_map'][..., ::-1])
+            results['gt_seg_map'] = np.stack([cv2.flip(layer, 1) for layer in results['gt_seg_map']])
         return results
 
     def __repr__(self) -> str:

@@ -15,6 +15,7 @@ import pycocotools.mask as mask_utils
 from mmdet.structures.mask import PolygonMasks
 
 _MIN_AREA = 0.05  # px^2; a cut-off part below this cannot be seen, but would stretch the box to the border
+_SLIVER = 1 / 16  # px; what reaches less deep into the rectangle cannot be seen, but may run far along the border
 _CORNER_STEP = 1e-3  # px; corners are tested this far inside, as objects often end exactly on the border
 
 
@@ -67,7 +68,7 @@ class FlatPolygons:
 
         Returns:
             tuple: The clipped polygons, and the (N, 4) xyxy boxes of what is visible of each instance; an instance of
-            which nothing is visible has no ring and a box of zeros.
+            which nothing is visible (or less than 1/16 px along the border) has a box of zeros.
         """
         boxes = np.tile([np.inf, np.inf, -np.inf, -np.inf], (self.num, 1))
         if len(self.lengths) == 0:
@@ -81,17 +82,19 @@ class FlatPolygons:
 
         points = self.points[np.repeat(whole, self.lengths)]
         lengths, owners = self.lengths[whole], self.owners[whole]
-        extents = np.concatenate([low, high], axis=1)[whole]
+        extents, extent_owners = np.concatenate([low, high], axis=1)[whole], owners
         if crossing.any():
-            cut, cut_lengths, cut_ids, cut_extents = _clip_rings(
-                self.points[np.repeat(crossing, self.lengths)], self.lengths[crossing], size
-            )
+            source = self.points[np.repeat(crossing, self.lengths)], self.lengths[crossing]
+            cut, cut_lengths, cut_ids = _drop_flat(*_clip_rings(*source, size))
             points = np.concatenate([points, cut])
             lengths = np.concatenate([lengths, cut_lengths])
             owners = np.concatenate([owners, self.owners[crossing][cut_ids]])
-            extents = np.concatenate([extents, cut_extents])
-        np.minimum.at(boxes[:, :2], owners, extents[:, :2])
-        np.maximum.at(boxes[:, 2:], owners, extents[:, 2:])
+            seen, seen_ids = _visible_extents(*source, size)
+            kept = np.isin(seen_ids, cut_ids)
+            extents = np.concatenate([extents, seen[kept]])
+            extent_owners = np.concatenate([extent_owners, self.owners[crossing][seen_ids[kept]]])
+        np.minimum.at(boxes[:, :2], extent_owners, extents[:, :2])
+        np.maximum.at(boxes[:, 2:], extent_owners, extents[:, 2:])
         boxes[~np.isfinite(boxes).all(1)] = 0
         return FlatPolygons(points, lengths, owners, self.num), boxes
 
@@ -140,21 +143,14 @@ def _neighbours(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return following, previous
 
 
-def _clip_rings(
-    points: np.ndarray, lengths: np.ndarray, size: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Clip rings to ``[0, size]``; returns points, lengths, index of the source ring, and (R, 4) visible extents."""
-    source, source_lengths = points, lengths
+def _clip_rings(points: np.ndarray, lengths: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Clip rings to ``[0, size]``; returns points, lengths and the index of the source ring."""
     ids = np.arange(len(lengths))
     for axis, upper in ((0, False), (0, True), (1, False), (1, True)):
         bound = float(size[axis]) if upper else 0.0
         points, lengths = _clip_half_plane(points, lengths, axis, bound, upper)
         points, lengths, ids = _drop_short(points, lengths, ids, 3)
-    points, lengths, ids = _drop_spikes(points, lengths, ids)
-    points, lengths, ids = _drop_flat(points, lengths, ids)
-    if len(lengths) == 0:
-        return points, lengths, ids, np.zeros((0, 4))
-    return points, lengths, ids, _visible_extents(points, lengths, ids, size, source, source_lengths)
+    return _drop_spikes(points, lengths, ids)
 
 
 def _clip_half_plane(
@@ -226,7 +222,22 @@ def _drop_flat(points: np.ndarray, lengths: np.ndarray, ids: np.ndarray) -> tupl
     return points[np.repeat(keep, lengths)], lengths[keep], ids[keep]
 
 
-def _visible_extents(
+def _visible_extents(source: np.ndarray, source_lengths: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(R, 4) extents of the area inside the rectangle, and the index of each one's ring.
+
+    Measured on a rectangle that is smaller by ``_SLIVER`` on each side; what touches its border reaches the other's.
+    """
+    source, inner = source - _SLIVER, size - 2 * _SLIVER
+    points, lengths, ids = _clip_rings(source, source_lengths, inner)
+    if len(lengths) == 0:
+        return np.zeros((0, 4)), ids
+    extents = _ring_extents(points, lengths, ids, inner, source, source_lengths)
+    sides, ends = extents.reshape(-1, 2), np.broadcast_to(size, (2 * len(extents), 2))
+    moved = np.where(sides <= 0, 0.0, np.where(sides >= inner, ends, sides + _SLIVER))
+    return moved.reshape(-1, 4), ids
+
+
+def _ring_extents(
     points: np.ndarray,
     lengths: np.ndarray,
     ids: np.ndarray,
@@ -234,7 +245,7 @@ def _visible_extents(
     source: np.ndarray,
     source_lengths: np.ndarray,
 ) -> np.ndarray:
-    """(R, 4) extents of the area inside the rectangle.
+    """(R, 4) extents of clipped rings.
 
     Sutherland-Hodgman joins separate visible parts by edges along the border, and these may run around corners where
     the object is not. So a point between two border edges does not count; a corner counts if the source covers it.

@@ -54,11 +54,23 @@ def check_invariants(results, box_margin=0.5, edge=2):
         xs, ys = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
         tight = np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1]) / fine
         assert np.abs(tight - box).max() <= box_margin, (tight, box)
-    for mask, label in zip(masks_of(results), results['gt_bboxes_labels'], strict=True):
+    check_semantic(masks_of(results), results['gt_bboxes_labels'], semantic, edge)
+
+
+def check_semantic(masks, labels, semantic, edge):
+    """No mask is empty, and its inner pixels carry its class, except where another mask covers it.
+
+    Args:
+        masks: (N, H, W) uint8.
+        labels: (N,) classes.
+        semantic: (L, H, W) uint8 layers, or None.
+        edge: Width of the rim of each mask that is left out, px.
+    """
+    cover = masks.sum(0, dtype=np.int64)
+    kernel = np.ones((2 * edge + 1,) * 2, np.uint8)
+    for mask, label in zip(masks, labels, strict=True):
         assert mask.any()
         if semantic is not None:
-            inner = (
-                cv2.erode(mask, np.ones((2 * edge + 1,) * 2, np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-                > 0
-            )
+            inner = cv2.erode(mask, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+            inner &= cv2.dilate((cover > mask).astype(np.uint8), kernel) == 0
             assert (semantic[:, inner] == label).any(0).all()
