@@ -1,4 +1,5 @@
 from mmyolor_mtl.datasets import COCO_METAINFO, SHAPES_METAINFO
+from mmyolor_mtl.datasets.coco_classes import stuff_colours, thing_colours
 
 
 def test_counts_and_ids():
@@ -36,3 +37,10 @@ def test_panoptic_merges_follow_the_spec():
 
 def test_both_data_sets_have_the_same_keys():
     assert set(COCO_METAINFO) == set(SHAPES_METAINFO)
+
+
+def test_colours_can_be_told_apart():
+    for colours in (thing_colours(80), stuff_colours(91)):
+        assert len(set(colours)) == len(colours)
+        assert all(0 <= value <= 255 for colour in colours for value in colour)
+    assert thing_colours(0) == []

@@ -2,10 +2,11 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
-from mmyolor_mtl.datasets import COCOMultiTaskDataset
+from mmyolor_mtl.datasets import COCO_METAINFO, COCOMultiTaskDataset, semantic_lut
 from mmyolor_mtl.datasets.transforms.polygons import FlatPolygons
 from mmyolor_mtl.models.text import WordTokenizer
 
@@ -30,6 +31,64 @@ def test_every_image_loads(root, split, count, maps):
     for i in range(count):
         results = dataset[i]
         assert len(results['gt_bboxes']) == len(results['gt_masks']) == len(results['instances'])
+
+
+def read_map(root, split, img_id):
+    return cv2.imread(str(root / f'stuffthingmaps/{split}/{img_id:012d}.png'), cv2.IMREAD_UNCHANGED)
+
+
+@pytest.mark.parametrize(('split', 'count'), [('train2017', 70), ('val2017', 34)])
+def test_maps_painted_on_loading_are_the_published_ones(root, tmp_path, split, count):
+    """The stuff of every map that is exact, as a stuff JSON, and the official instances: not a pixel differs."""
+    sources = json.loads((root / 'annotations/sources.json').read_text())
+    official = {
+        int(i) for i, one in sources.items() if (one['instances'], one['semantic_map']) == ('official', 'exact')
+    }
+    content = json.loads((root / f'annotations/instances_{split}.json').read_text())
+    images = [image for image in content['images'] if image['id'] in official]
+    stuff = []
+    for image in images:
+        published = read_map(root, split, image['id'])
+        for value in np.unique(published[(published >= 91) & (published < 182)]).tolist():
+            rle = tiny.rle_of(published == value, compressed=True)
+            box = [0, 0, image['width'], image['height']]
+            one = {'image_id': image['id'], 'category_id': value + 1, 'segmentation': rle, 'bbox': box, 'area': 1}
+            stuff.append({**one, 'id': len(stuff) + 1, 'iscrowd': 0})
+    (tmp_path / 'stuff.json').write_text(json.dumps({'images': images, 'annotations': stuff}))
+    (tmp_path / 'list.json').write_text(json.dumps([image['id'] for image in images]))
+    config = tiny.config(root, split, data_prefix={'img': split}, pipeline=tiny.LOAD, check='none', test_mode=True)
+    files = {'stuff_file': str(tmp_path / 'stuff.json'), 'split_file': str(tmp_path / 'list.json')}
+    dataset = COCOMultiTaskDataset(**{**config, **files, 'split': None})
+    assert len(dataset) == count
+    lut = semantic_lut(COCO_METAINFO)
+    for i in range(count):
+        sample = dataset[i]
+        assert (sample['gt_seg_map'][0] == lut[read_map(root, split, sample['img_id'])]).all(), sample['img_id']
+
+
+def test_panoptic_files_give_objects_and_maps(root):
+    files = {
+        'ann_file': '',
+        'caption_file': '',
+        'panoptic_file': 'annotations/panoptic_train2017.json',
+        'data_prefix': {'img': 'train2017', 'panoptic': 'annotations/panoptic_train2017'},
+    }
+    config = tiny.config(root, pipeline=tiny.LOAD, check='decode', test_mode=True)
+    dataset = COCOMultiTaskDataset(**{**config, **files, 'metainfo': 'file'})
+    official = COCOMultiTaskDataset(**tiny.config(root, pipeline=tiny.LOAD, check='none', test_mode=True))
+    index = {official.get_data_info(i)['img_id']: i for i in range(len(official))}
+    assert len(dataset) == 97 and len(dataset.metainfo['stuff_classes']) == 53
+    agreeing, labelled = 0, 0
+    for i in range(97):
+        own = dataset[i]
+        assert own['labelled_tasks'] == ('det', 'ins', 'sem') and len(own['gt_masks']) == len(own['instances'])
+        assert ((own['gt_seg_map'] < 133) | (own['gt_seg_map'] == 255)).all()
+        other = official[index[own['img_id']]]
+        if 'gt_seg_map' in other:
+            things = (own['gt_seg_map'] < 80) & (other['gt_seg_map'] < 80)
+            agreeing += (own['gt_seg_map'] == other['gt_seg_map'])[things].sum()
+            labelled += things.sum()
+    assert labelled > 10**6 and agreeing / labelled > 0.98
 
 
 def test_joint_pipeline(root, tmp_path):
