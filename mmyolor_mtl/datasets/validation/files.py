@@ -17,7 +17,7 @@ _TAIL = 4096  # bytes; some cameras write a few after the end marker
 _EXIF_ORIENTATION = 0x0112
 _EXIF_TURNED = (5, 6, 7, 8)
 _JPEG = ('JPEG', 'MPO')
-_END_MARKERS = {'JPEG': b'\xff\xd9', 'MPO': b'\xff\xd9', 'PNG': b'IEND'}
+_END_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}  # JPEG and PNG, by their first bytes
 
 
 def check_files(
@@ -145,21 +145,14 @@ def upright_size(path: str) -> tuple[int, int]:
     return _read_header(path)[1]
 
 
-def is_truncated(path: str, kind: str | None = None) -> bool:
-    """Whether a JPEG, PNG or WebP lacks its end (decoders fill the missing part with grey and say nothing).
-
-    Args:
-        path (str): Local path.
-        kind (str, optional): Format as Pillow names it; found out from the file if not given.
-    """
+def is_truncated(path: str) -> bool:
+    """Whether a JPEG, PNG or WebP lacks its end (decoders fill the missing part with grey and say nothing)."""
     with open(path, 'rb') as file:
         start = file.read(12)
         end = file.seek(0, os.SEEK_END)
-        if kind is None:
-            kind = 'JPEG' if start[:2] == b'\xff\xd8' else 'PNG' if start[:4] == b'\x89PNG' else None
         if start[:4] == b'RIFF' and start[8:] == b'WEBP':
             return end < int.from_bytes(start[4:8], 'little') + 8
-        marker = _END_MARKERS.get(kind or '')
+        marker = next((marker for signature, marker in _END_MARKERS.items() if start.startswith(signature)), None)
         if marker is None:
             return False
         file.seek(max(0, end - _TAIL))
@@ -169,11 +162,11 @@ def is_truncated(path: str, kind: str | None = None) -> bool:
 def _image_fault(path: str, size: tuple[int, int] | None, decode: bool) -> str | None:
     if not os.path.isfile(path):
         return 'no such file'
+    if is_truncated(path):
+        return 'broken image: the end of the file is missing'
     kind, (height, width) = _read_header(path)
     if size is not None and (height, width) != tuple(size):
         return f'is {width} x {height} px, the annotations say {size[1]} x {size[0]}'
-    if is_truncated(path, kind):
-        return f'broken {kind}: the end of the file is missing'
     if kind not in ('JPEG', 'PNG', 'MPO') and not cv2.haveImageReader(path):
         return f'is a {kind}, which OpenCV cannot read'
     if decode:

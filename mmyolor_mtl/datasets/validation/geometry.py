@@ -10,7 +10,7 @@ import pycocotools.mask as mask_utils
 _FAR = 1e6  # px; coordinates beyond are damage, and drawing lines to there takes forever
 _SLACK = 1.0  # px a box may exceed its image: COCO's own are rounded
 _LEAST_OVERLAP = 0.5  # IoU of a box and the extent of its polygons
-_SMALL = 1.0  # px^2; polygons below are drawn to see whether anything is left
+_SMALL = 2.0  # px^2, or px of a side; smaller polygons are drawn to see whether anything is left
 _BATCH = 4096
 
 
@@ -140,7 +140,7 @@ class PolygonChecks:
             x1, y1, x2, y2 = extents[i].round(2).tolist()
             text = f'bbox {box} is not that of its polygons, [{x1:g}, {y1:g}, {x2 - x1:g}, {y2 - y1:g}]'
             found.append((key, Fault('box unlike its mask', text, severe=False)))
-        for i in np.flatnonzero(areas < _SMALL).tolist():
+        for i in np.flatnonzero(np.minimum(areas, (extents[:, 2:] - extents[:, :2]).min(1)) < _SMALL).tolist():
             key, _, polygons, size = waiting[i]
             if size is not None and not drawn_area(polygons, size):
                 fault = Fault('mask without a pixel', 'its polygons cover the middle of no pixel', severe=False)

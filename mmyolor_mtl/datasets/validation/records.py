@@ -9,6 +9,9 @@ from typing import Any
 from .geometry import Fault, PolygonChecks, box_fault, mask_fault, numbers
 from .problems import Problems
 
+# Boxes and masks with these faults are otherwise sound.
+_COMPARABLE = ('box beyond the border', 'short polygon')
+
 
 def read_annotation_file(path: str) -> dict:
     """Read a JSON file in COCO's layout.
@@ -113,7 +116,8 @@ def check_instances(
         box_or_mask = [box_fault(box, size), mask_fault(segmentation, size)] if box is not None else []
         for fault in (*faults, *filter(None, box_or_mask)):
             note(ann, fault)
-        if box_or_mask == [None, None] and segmentation and isinstance(segmentation, list):
+        comparable = box_or_mask and all(fault is None or fault.kind in _COMPARABLE for fault in box_or_mask)
+        if comparable and segmentation and isinstance(segmentation, list):
             for other, fault in compare.add(ann, box, segmentation, size):
                 note(other, fault)
     for ann, fault in compare.flush():
