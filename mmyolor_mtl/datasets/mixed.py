@@ -86,7 +86,8 @@ def _check_label_space(datasets: Sequence[BaseDataset]) -> None:
 
 
 def _name(dataset: BaseDataset) -> str:
-    return dataset.ann_file or getattr(dataset, 'caption_file', '') or type(dataset).__name__
+    files = (getattr(dataset, key, '') for key in ('ann_file', 'panoptic_file', 'stuff_file', 'caption_file'))
+    return next(filter(None, files), type(dataset).__name__)
 
 
 def _shorten(values: tuple, most: int = 6) -> str:

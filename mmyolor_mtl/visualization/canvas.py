@@ -104,6 +104,12 @@ def outline_mask(image: np.ndarray, mask: np.ndarray, color: Color, thickness: i
     cv2.drawContours(image, contours, -1, color, thickness, cv2.LINE_AA)
 
 
+def hatch(image: np.ndarray, mask: np.ndarray, color: Color, step: int) -> None:
+    """Draw diagonal lines, ``step`` px apart, over a bool mask (H,W), in place."""
+    rows, cols = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    image[mask & ((rows + cols) % step < max(1, step // 6))] = color
+
+
 def region_borders(ids: np.ndarray, thickness: int) -> np.ndarray:
     """Bool (H,W): pixels on the border between two regions of an id map (H,W)."""
     edge = np.zeros(ids.shape, dtype=np.uint8)

@@ -20,6 +20,7 @@ from .views import IGNORED, Objects, View, ground_truth_view, prediction_view, t
 
 PANELS = ('objects', 'semantic', 'panoptic', 'caption')
 _VOID: Color = (90, 90, 90)
+_HATCH: Color = (200, 200, 200)
 _ACCENT = {'Ground truth': (16, 150, 100), 'Prediction': (59, 110, 220)}
 # Long side of a panel in px: smaller images are enlarged so that text stays readable, larger ones reduced.
 _MIN_SIDE, _MAX_SIDE = 480, 1024
@@ -142,6 +143,24 @@ class MTLLocalVisualizer(DetLocalVisualizer):
         sheet = _Sheet(self, image, pred_score_thr)
         return sheet.side_by_side(views, parts) if len(views) > 1 else sheet.single(views[0], parts)
 
+    def draw_panel(self, image: np.ndarray, view: View, part: str, title: str) -> np.ndarray:
+        """Draw one part of a view with its title and legend, enlarged or reduced to a readable size.
+
+        Args:
+            image (np.ndarray): uint8 (H,W,3), RGB.
+            view (View): What there is to draw, at the size of ``image``.
+            part (str): 'objects', 'semantic' or 'panoptic'.
+            title (str): Stands above it.
+
+        Returns:
+            np.ndarray: uint8 (h,w,3), RGB.
+
+        Raises:
+            ValueError: A map or mask has another size than the image.
+        """
+        _check_sizes(view, image.shape[:2])
+        return _Sheet(self, np.ascontiguousarray(image), 0.0).panel(view, part, title)
+
     def _names(self, number: int) -> list[str]:
         """Names of all semantic channels, filled up to ``number``."""
         meta = self.dataset_meta
@@ -200,12 +219,14 @@ class _Sheet:
             if part == 'caption':
                 cells = [self._captions(view, self.cell_width) for view in views]
             else:
-                cells = [
-                    canvas.stack_rows([panel, self._legend(entries, self.cell_width)], self.gap // 2)
-                    for panel, entries in (self._cell(view, part) for view in views)
-                ]
+                cells = [self.panel(view, part) for view in views]
             rows.append(self._row(cells))
         return self._frame(canvas.stack_rows(rows, self.gap))
+
+    def panel(self, view: View, part: str, title: str = '') -> np.ndarray:
+        """One task of one view, with its legend."""
+        panel, entries = self._cell(view, part, title)
+        return canvas.stack_rows([panel, self._legend(entries, self.cell_width)], self.gap // 2)
 
     def _row(self, cells: Sequence[np.ndarray]) -> np.ndarray:
         height = max(cell.shape[0] for cell in cells)
@@ -217,7 +238,7 @@ class _Sheet:
         margin = self.gap
         return cv2.copyMakeBorder(picture, *[margin] * 4, cv2.BORDER_CONSTANT, value=canvas.PAPER)
 
-    def _cell(self, view: View, part: str) -> tuple[np.ndarray, list[tuple[str, Color]]]:
+    def _cell(self, view: View, part: str, title: str = '') -> tuple[np.ndarray, list[tuple[str, Color]]]:
         """Titled panel of one task, and the entries of its legend."""
         content = _part(view, part)
         entries: list[tuple[str, Color]] = []
@@ -229,7 +250,7 @@ class _Sheet:
             panel, note, entries = self._semantic(content)
         else:
             panel, note = self._panoptic(content)
-        bar = canvas.title_bar(f'{view.title}: {part}', note, self.cell_width, self.font_size)
+        bar = canvas.title_bar(title or f'{view.title}: {part}', note, self.cell_width, self.font_size)
         return canvas.stack_rows([bar, self._centred(panel)], self.gap // 3), entries
 
     def _centred(self, panel: np.ndarray) -> np.ndarray:
@@ -288,9 +309,13 @@ class _Sheet:
         table = np.zeros((256, 3), np.uint8) if number <= 256 else np.zeros((number, 3), np.uint8)
         table[IGNORED] = _VOID
         table[present] = [colors[i] for i in present]
-        panel = self._overlay(self._enlarge_ids(ids), table)
+        large = self._enlarge_ids(ids)
+        panel = self._overlay(large, table)
+        canvas.hatch(panel, large == IGNORED, _HATCH, self.font_size * 2 // 3)
         order = np.argsort(-counts, kind='stable')
         entries = [(f'{names[present[i]]} {_percent(counts[i] / ids.size)}', colors[present[i]]) for i in order]
+        if (ids == IGNORED).any():
+            entries.insert(0, (f'unlabelled {_percent((ids == IGNORED).mean())}', _HATCH))
         return panel, f'{len(present)} class{"es" if len(present) != 1 else ""}', entries
 
     def _panoptic(self, ids: np.ndarray) -> tuple[np.ndarray, str]:
