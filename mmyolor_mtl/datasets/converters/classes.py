@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..coco_classes import stuff_colours
+from ..coco_classes import stuff_colours, thing_colours
 from ..label_space import FOREIGN
 from .files import read_json, write_json, write_text
 
@@ -59,14 +59,13 @@ class ClassList(NamedTuple):
         return [{'id': i, 'name': name, 'isthing': int(i in thing_ids)} for name, i in self.ids.items()]
 
     def metainfo(self) -> dict[str, Any]:
-        """What ``COCOMultiTaskDataset`` takes as ``metainfo``; colours (RGB, 0..255) are chosen to differ."""
-        colours = stuff_colours(len(self.things) + len(self.stuff))
+        """What ``COCOMultiTaskDataset`` takes as ``metainfo``; colours are RGB, 0..255."""
         return {
             'classes': self.things,
-            'palette': colours[: len(self.things)],
+            'palette': thing_colours(len(self.things)),
             'thing_ids': self.thing_ids,
             'stuff_classes': self.stuff,
-            'stuff_palette': colours[len(self.things) :],
+            'stuff_palette': stuff_colours(len(self.stuff)),
             'stuff_ids': self.stuff_ids,
             'extra_classes': (),
             'panoptic_stuff': {},
