@@ -124,7 +124,7 @@ def described(batch):
     return told
 
 
-@pytest.mark.parametrize('kind', ['mixed'])
+@pytest.mark.parametrize('kind', ['mixed', 'plain'])
 def test_samples_are_the_same_bit_for_bit_with_any_number_of_workers(mixed, kind):
     if kind == 'mixed':
         dataset, sampler = mixed, RatioSampler(mixed, ratios=(1, 1, 2), epoch_length=12, seed=5)
@@ -160,6 +160,29 @@ def test_label_spaces_that_differ_are_refused(tiny_root):
         MixedDataset(configs)
     configs[1]['metainfo'] = {'classes': list(COCO_METAINFO['classes'])}  # a list or a tuple is the same to us
     assert len(MixedDataset(configs).datasets) == 3
+
+
+def test_classes_of_the_files_are_found_by_name(own_root):
+    """The first part's files know two of COCO's things, under other ids, and one that COCO does not have."""
+    content = tiny.read(own_root, 'instances_train2017')
+    renumbered = {tiny.PERSON: 7, tiny.DOG: 2, tiny.CAR: 9}
+    for ann in content['annotations']:
+        ann['category_id'] = renumbered[ann['category_id']]
+    content['categories'] = [{'id': i, 'name': n} for i, n in ((2, 'dog'), (7, 'person'), (9, 'spaceship'))]
+    tiny.write(own_root, 'renumbered', content)
+    first, _, last = parts(own_root)
+    first = {**first, 'ann_file': 'annotations/renumbered.json', 'file_classes': 'file'}
+    dataset = MixedDataset([first, last])
+    assert dataset.metainfo['classes'] == COCO_METAINFO['classes']
+    size = len(dataset.datasets[0])
+    seen = set()
+    for i in range(size):
+        own, full = dataset.get_data_info(i), dataset.get_data_info(size + i)
+        assert own['img_id'] == full['img_id']
+        wanted = [one['bbox_label'] for one in full['instances'] if one['bbox_label'] != tiny.contiguous(tiny.CAR)]
+        assert [one['bbox_label'] for one in own['instances']] == wanted
+        seen.update(wanted)
+    assert seen == {tiny.contiguous(tiny.PERSON), tiny.contiguous(tiny.DOG)}
 
 
 def test_no_data_set_is_refused():

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope='module')
 def three_parts(tmp_path_factory):
-    """18 scenes: the first six are labelled with boxes only, the next six with captions only, the others with all."""
+    """18 scenes: six are labelled with boxes only, by classes of their own, six with captions only, six with all."""
     root = tmp_path_factory.mktemp('parts') / 'shapes'
     write_shapes(root, 3 * PER_PART, 2, size=SIZE, seed=5)
     for kind in ('instances', 'captions'):
@@ -35,11 +35,25 @@ def three_parts(tmp_path_factory):
             own = set(ids[part * PER_PART : (part + 1) * PER_PART])
             images = [image for image in content['images'] if image['id'] in own]
             annotations = [ann for ann in content['annotations'] if ann['image_id'] in own]
+            chosen = {**content, 'images': images, 'annotations': annotations}
             if (kind, part) == ('instances', 0):
-                annotations = [{k: v for k, v in ann.items() if k != 'segmentation'} for ann in annotations]
-            text = json.dumps({**content, 'images': images, 'annotations': annotations})
+                chosen = boxes_with_own_ids(chosen)
+            text = json.dumps(chosen)
             (root / f'annotations/{kind}_{part}.json').write_text(text)
     return root
+
+
+def boxes_with_own_ids(content):
+    """Without masks; seven of the 14 things are known, listed backwards and numbered from 101."""
+    known = content['categories'][6::-1]
+    new_ids = {category['id']: 101 + i for i, category in enumerate(known)}
+    annotations = [
+        {**{k: v for k, v in ann.items() if k != 'segmentation'}, 'category_id': new_ids[ann['category_id']]}
+        for ann in content['annotations']
+        if ann['category_id'] in new_ids
+    ]
+    categories = [{**category, 'id': new_ids[category['id']]} for category in known]
+    return {**content, 'categories': categories, 'annotations': annotations}
 
 
 def mixed_config(root, work_dir, *, batch_size, num_workers=0):
@@ -51,7 +65,7 @@ def mixed_config(root, work_dir, *, batch_size, num_workers=0):
         type='mmyolor_mtl.MixedDataset',
         pipeline=cfg.train_dataloader.dataset.pipeline,
         datasets=[
-            dict(**common, ann_file='annotations/instances_0.json', data_prefix=images),
+            dict(**common, ann_file='annotations/instances_0.json', data_prefix=images, file_classes='file'),
             dict(**common, caption_file='annotations/captions_1.json', data_prefix=images),
             dict(
                 **common,
