@@ -212,10 +212,11 @@ class COCOMultiTaskDataset(BaseDetDataset):
                 f'objects, unlabelled pixels): {", ".join(dropped)}',
                 logger='current',
             )
-        if self.test_mode and classes is not None and [*labels.things.values()] != [*range(len(labels.things))]:
+        in_order = [*labels.things.values()] == [*range(len(self.metainfo['classes']))]
+        if self.test_mode and self.ann_file and not in_order:
             print_log(
-                f"{self.ann_file} lists its things in another order than the metainfo: mmdet's CocoMetric numbers the "
-                'classes as its ann_file lists them, so give it a file in the order of the metainfo',
+                f'{self.ann_file} lacks things of the metainfo, or lists them in another order. CocoMetric of mmdet '
+                'numbers the classes as its ann_file lists them: give it a file with all of them in that order',
                 logger='current',
                 level=logging.WARNING,
             )

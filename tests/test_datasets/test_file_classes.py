@@ -188,7 +188,10 @@ def test_ids_that_no_map_can_hold_are_refused_with_the_way_out(own_root):
 
 def test_test_sets_in_another_order_are_warned_about(tiny_root, log):
     build(tiny_root, metainfo=OWN, file_classes=COCO, test_mode=True)
-    assert any('CocoMetric numbers the classes' in text for text in log)
+    assert any('or lists them in another order' in text for text in log)
     log.clear()
     build(tiny_root, metainfo={**OWN, 'classes': ('person', 'dog')}, file_classes=COCO, test_mode=True)
     assert not any('CocoMetric' in text for text in log)
+    three = {**OWN, 'classes': ('person', 'dog', 'emu'), 'thing_ids': (1, 2, 9)}
+    build(tiny_root, metainfo=three, file_classes=COCO, test_mode=True)
+    assert any('lacks things of the metainfo' in text for text in log)
