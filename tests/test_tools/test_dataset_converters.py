@@ -115,6 +115,7 @@ def test_the_guide_leads_from_labelme_files_to_a_trained_model(repo_root, photos
     assert len(results['results']) == 15 and results['classes'] == ['car', 'dog', 'person']
     assert all(one['caption']['text'] is not None and one['semantic'] for one in results['results'])
     assert len(list((root / 'outputs/pictures').iterdir())) == 15
+    assert len(list((root / 'outputs/samples').iterdir())) >= 4
 
 
 def test_labelme_then_split_then_merge(repo_root, photos, capsys):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mmyolor_mtl.models.text.tokenizer import WordTokenizer
 
-from .coco_archives import ALIASES, ARCHIVES, INNER_ARCHIVES, SPLITS, URLS, Archive, find_archive, locate
+from .coco_archives import ALIASES, ARCHIVES, INNER_ARCHIVES, NUM_KARPATHY, SPLITS, URLS, Archive, find_archive, locate
 from .coco_derived import karpathy_lists, make_semantic_maps
 from .coco_survey import Item, survey
 from .files import read_coco, read_json, write_json, write_text
@@ -140,11 +140,10 @@ def _write_lists_and_words(root: Path, min_count: int) -> None:
     """Karpathy's image lists and the vocabulary of the training captions, where they are missing."""
     folder = root / 'annotations'
     karpathy = next((p for p in (folder / 'dataset_coco.json', root / 'dataset_coco.json') if p.is_file()), None)
-    if karpathy is not None:
-        for split, ids in karpathy_lists(karpathy, root).items():
-            target = folder / f'karpathy_{split}.txt'
-            if not target.is_file():
-                write_text(target, ''.join(f'{line}\n' for line in ids))
+    lists = {split: folder / f'karpathy_{split}.txt' for split in NUM_KARPATHY}
+    if karpathy is not None and not all(path.is_file() for path in lists.values()):
+        for split, names in karpathy_lists(karpathy, root).items():
+            write_text(lists[split], ''.join(f'{name}\n' for name in names))
     captions, vocabulary = folder / 'captions_train2017.json', folder / 'vocab.txt'
     if captions.is_file() and not vocabulary.is_file():
         tokenizer = WordTokenizer.build(
