@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from .coco_classes import COCO_METAINFO
 from .coco_files import COCOFiles, metainfo_of
 from .coco_records import RecordParser
@@ -91,6 +93,11 @@ class LabelFiles:
         """What the ids in the files mean."""
         classes = self.contents.classes() if self.file_classes == 'file' else self.file_classes
         return label_map(self.classes, cast(Mapping | None, classes), self.seg_map_values)
+
+    @property
+    def semantic_lut(self) -> np.ndarray:
+        """(256,) uint8 table from values of a semantic PNG to labels, as data sets have it."""
+        return self.labels.lut
 
     @cached_property
     def infos(self) -> list[dict]:
