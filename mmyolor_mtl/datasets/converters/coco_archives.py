@@ -1,6 +1,5 @@
 """COCO 2017 as it is published: archives, what they hold, and how much there should be."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,13 +78,13 @@ NUM_KARPATHY = {'train': 113_287, 'val': 5_000, 'test': 5_000}
 
 # Other places where people keep these folders; a link from the usual place makes them readable.
 ALIASES = {
-    split: (f'images/{split}', f'{split}/{split}') for split in SPLITS
-} | {
-    f'stuffthingmaps/{split}': (f'annotations/stuffthingmaps/{split}', f'stuffthingmaps_trainval2017/{split}')
-    for split in SPLITS
-} | {
-    f'annotations/panoptic_{split}': (f'panoptic_{split}', f'panoptic/panoptic_{split}') for split in SPLITS
-}  # fmt: skip
+    **{split: (f'images/{split}',) for split in SPLITS},
+    **{
+        f'stuffthingmaps/{split}': (f'annotations/stuffthingmaps/{split}', f'stuffthingmaps_trainval2017/{split}')
+        for split in SPLITS
+    },
+    **{f'annotations/panoptic_{split}': (f'panoptic_{split}', f'panoptic/panoptic_{split}') for split in SPLITS},
+}
 _ARCHIVE_FOLDERS = ('.', 'zips', 'downloads', 'images', 'annotations')
 
 
@@ -96,15 +95,13 @@ def find_archive(name: str, *folders: Path) -> Path | None:
 
 
 def locate(root: Path, folder: str) -> Path:
-    """Where a folder of the layout is: in its usual place, or where people keep it else."""
-    places = [root / name for name in (folder, *ALIASES[folder])]
-    # An empty folder in the usual place hides nothing; 'train2017/train2017' is inside it.
-    return next((place for place in places if has_files(place)), places[0])
+    """Where a folder of the layout is: in its usual place; or, if nothing is there, where people keep it else."""
+    usual = root / folder
+    if usual.is_symlink() or has_entries(usual):
+        return usual
+    return next((root / name for name in ALIASES[folder] if has_entries(root / name)), usual)
 
 
-def has_files(folder: Path) -> bool:
-    """Whether a folder exists and holds files."""
-    if not folder.is_dir():
-        return False
-    with os.scandir(folder) as entries:
-        return any(entry.is_file() for entry in entries)
+def has_entries(folder: Path) -> bool:
+    """Whether a folder exists and is not empty."""
+    return folder.is_dir() and next(folder.iterdir(), None) is not None

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .coco_archives import NUM_ANNOTATIONS, NUM_IMAGES, NUM_KARPATHY, SPLITS, has_files, locate
+from .coco_archives import NUM_ANNOTATIONS, NUM_IMAGES, NUM_KARPATHY, SPLITS, has_entries, locate
 from .files import read_coco
 
 _SHOWN = 3
@@ -37,7 +37,7 @@ def survey(root: Path, partial: bool = False) -> list[Item]:
         ValueError: An annotation file is not valid JSON or not in COCO's layout.
     """
     items = [item for split in SPLITS for item in _survey_split(root, split, partial)]
-    if partial and not any(has_files(locate(root, split)) for split in SPLITS):
+    if partial and not any(has_entries(locate(root, split)) for split in SPLITS):
         items.append(Item('images', False, 'neither split has its images', ('train2017.zip', 'val2017.zip')))
     vocabulary = root / 'annotations' / 'vocab.txt'
     if vocabulary.is_file():

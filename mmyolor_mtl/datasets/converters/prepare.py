@@ -1,6 +1,9 @@
 """Makes COCO 2017 ready for ``configs/_base_/datasets/coco_mtl.py``: unpacks, verifies, adds what is derived."""
 
-from collections.abc import Sequence
+import errno
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +15,7 @@ from .coco_survey import Item, survey
 from .files import read_coco, read_json, write_json, write_text
 from .unpack import Unpacking, read_checksums, require_space, verify_checksum
 
-_STATE = '.prepare_coco.json'
+_STATE, _LOCK = '.prepare_coco.json', '.prepare_coco.lock'
 
 
 class PrepareSettings(NamedTuple):
@@ -46,29 +49,45 @@ def prepare_coco(settings: PrepareSettings) -> list[Item]:
     Raises:
         FileNotFoundError: With ``check``, there is no such folder; or the list of checksums does not exist.
         ValueError: An archive or an annotation file is damaged; says which, and where to get it.
-        OSError: The disk is full, or something cannot be written.
+        OSError: The disk is full, another run works in the same folder, or something cannot be written.
     """
     root = settings.root
-    if settings.check and not root.is_dir():
-        raise FileNotFoundError(f'{root} does not exist')
-    if not settings.check:
-        root.mkdir(parents=True, exist_ok=True)
+    if settings.check:
+        if not root.is_dir():
+            raise FileNotFoundError(f'{root} does not exist')
+        _verify_archives(settings)
+        found = [item for archives in (ARCHIVES, INNER_ARCHIVES) for item in _compare(settings, archives)]
+        return [*found, *survey(root, settings.partial)]
+    root.mkdir(parents=True, exist_ok=True)
+    with _alone(root):
         _link_folders(root)
-    _verify_archives(settings)
-    found = _unpack(settings, ARCHIVES)
-    found += _unpack(settings, INNER_ARCHIVES)
-    if not settings.check:
+        _verify_archives(settings)
+        for archives in (ARCHIVES, INNER_ARCHIVES):
+            _unpack(settings, archives)
         for split in SPLITS:
             make_semantic_maps(root, split, settings.workers)
         _write_lists_and_words(root, settings.min_count)
-    return [*found, *survey(root, settings.partial)]
+    return survey(root, settings.partial)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Keep a second run away: both would write the same drafts. The lock falls with the process."""
+    with open(root / _LOCK, 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(errno.EAGAIN, f'{root}: another run is working here, wait for it') from None
+        yield
 
 
 def _link_folders(root: Path) -> None:
     """Let the usual names lead to folders that lie elsewhere, e.g. train2017 to images/train2017."""
     for name in ALIASES:
         place, target = locate(root, name), root / name
-        if place != target and not target.exists():
+        if place != target:
+            if target.is_dir():  # empty, or it would have been chosen
+                target.rmdir()
             target.parent.mkdir(parents=True, exist_ok=True)
             up = '../' * (len(Path(name).parts) - 1)
             target.symlink_to(up + place.relative_to(root).as_posix())
@@ -92,34 +111,41 @@ def _verify_archives(settings: PrepareSettings) -> None:
             write_json(settings.root / _STATE, state)
 
 
-def _unpack(settings: PrepareSettings, archives: Sequence[Archive]) -> list[Item]:
-    """Unpack what is not there yet; with ``check``, say what that is."""
-    root, state = settings.root, _read_state(settings.root)
-    plans: dict[str, Unpacking] = {}
+def _compare(settings: PrepareSettings, archives: Sequence[Archive]) -> list[Item]:
+    """Say of each archive that is there how much of it is not unpacked."""
+    items = []
+    for name, (plan, targets) in _plan(settings, archives).items():
+        note = f'{len(targets):,} of {len(plan.members):,} files are not unpacked' if targets else 'unpacked'
+        items.append(Item(name, not targets, note))
+    return items
+
+
+def _unpack(settings: PrepareSettings, archives: Sequence[Archive]) -> None:
+    plans, state = _plan(settings, archives), _read_state(settings.root)
+    require_space(settings.root, dict(plans.values()))
+    for name, (plan, targets) in plans.items():
+        plan.unpack(targets, settings.workers)
+        state['unpacked'][name] = _stamp(plan.path)
+        write_json(settings.root / _STATE, state)
+
+
+def _plan(settings: PrepareSettings, archives: Sequence[Archive]) -> dict[str, tuple[Unpacking, list[Path]]]:
+    """Archives that are there, with the files that are still to be unpacked."""
+    state = _read_state(settings.root)['unpacked']
+    plans = {}
     for archive in archives:
         path = find_archive(archive.name, *_folders(settings))
-        if path is not None:
-            plans[archive.name] = Unpacking(path, archive.pattern, archive.target, root, archive.url)
-    todo = {}
-    for name, plan in plans.items():
+        if path is None:
+            continue
+        plan = Unpacking(path, archive.pattern, archive.target, settings.root, archive.url)
         missing = set(plan.missing())
         # What was unpacked by a run that was cut off, or by somebody else, has to prove itself once.
-        if state['unpacked'].get(name) != _stamp(plan.path):
-            missing |= set(plan.damaged([t for t in plan.members if t not in missing], settings.workers))
+        if state.get(archive.name) != _stamp(path):
+            missing.update(plan.damaged([target for target in plan.members if target not in missing], settings.workers))
         # Nobody needs the archive inside the archive when its content is there.
-        missing = {target for target in missing if target.name not in state['unpacked']}
-        todo[plan] = [target for target in plan.members if target in missing]
-    if settings.check:
-        notes = {
-            plan: f'{len(targets):,} of {len(plan.members):,} files are not unpacked' for plan, targets in todo.items()
-        }
-        return [Item(name, not todo[plan], notes[plan] if todo[plan] else 'unpacked') for name, plan in plans.items()]
-    require_space(root, todo)
-    for name, plan in plans.items():
-        plan.unpack(todo[plan], settings.workers)
-        state['unpacked'][name] = _stamp(plan.path)
-        write_json(root / _STATE, state)
-    return []
+        targets = [target for target in plan.members if target in missing and target.name not in state]
+        plans[archive.name] = (plan, targets)
+    return plans
 
 
 def _read_state(root: Path) -> dict[str, dict]:

@@ -1,6 +1,7 @@
 """COCO made ready from zip files, folders or a mixture: complete, resumable, nothing half-written."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -46,7 +47,7 @@ def prepare(root, archives=None, **options):
 
 def content(root):
     """All files below a folder with their bytes, notes of the tool aside."""
-    files = [path for path in root.rglob('*') if path.is_file() and path.name != '.prepare_coco.json']
+    files = [path for path in root.rglob('*') if path.is_file() and not path.name.startswith('.prepare_coco')]
     return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
@@ -72,7 +73,7 @@ def test_a_second_run_touches_nothing(zips, root):
     before = {path: path.stat().st_mtime_ns for path in root.rglob('*') if path.is_file()}
     prepare(root, zips)
     changed = [path.name for path, when in before.items() if path.stat().st_mtime_ns != when]
-    assert changed in ([], ['.prepare_coco.json'])
+    assert set(changed) <= {'.prepare_coco.json', '.prepare_coco.lock'}
 
 
 def test_maps_are_painted_where_the_pngs_are_missing(source, zips, root, tmp_path):
@@ -121,6 +122,7 @@ def test_folders_in_other_places_are_linked(source, root):
     for split in coco_zips.SPLITS:
         (root / split).rename(root / 'images' / split)
         (root / 'annotations' / f'panoptic_{split}').rename(root / f'panoptic_{split}')
+    (root / 'train2017').mkdir()  # empty: hides nothing
     items = prepare(root)
     assert all(item.ok for item in items.values()), items
     assert os.readlink(root / 'train2017') == 'images/train2017'
@@ -251,6 +253,22 @@ def test_a_killed_run_goes_on(source, root, tmp_path, repo_root):
     prepare(root, big)
     assert len(list(folder.iterdir())) == 6_000  # and no draft is left over
     assert all(path.stat().st_mtime_ns == when for path, when in first.items())
+
+
+def test_two_runs_at_a_time_are_refused(zips, root):
+    root.mkdir()
+    with open(root / '.prepare_coco.lock', 'w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match='another run is working here'):
+            prepare(root, zips)
+    assert all(item.ok for item in prepare(root, zips).values())
+
+
+def test_the_inner_archive_may_go_when_its_content_is_there(zips, root):
+    prepare(root, zips)
+    (root / 'annotations/panoptic_train2017.zip').unlink()
+    prepare(root, zips)
+    assert not (root / 'annotations/panoptic_train2017.zip').exists()
 
 
 def test_karpathy_lists(source, root):
