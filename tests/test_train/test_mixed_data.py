@@ -1,10 +1,6 @@
 """Three data sets (boxes alone, captions alone, everything) train together, on one process and on two."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -13,7 +9,8 @@ from mmengine.runner import Runner
 from mmyolor_mtl.datasets.shapes import write_shapes
 
 from . import visit_recorder  # noqa: F401  (registers the hook)
-from .conftest import ROOT, SIZE, tiny_config
+from .conftest import SIZE, tiny_config
+from .test_distributed import train_in_two_processes
 from .test_runner import LOSSES
 
 PER_PART = 6
@@ -105,15 +102,7 @@ def pair(three_parts, tmp_path_factory):
     work_dir = tmp_path_factory.mktemp('pair')
     config = work_dir / 'mixed.py'
     mixed_config(three_parts, work_dir, batch_size=2, num_workers=2).dump(config)
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
-    command += [ROOT / 'tools/train.py', config, '--launcher', 'pytorch']
-    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
-    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
-    done = subprocess.run(command, env=env, cwd=work_dir, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
+    train_in_two_processes(config)
     return [report(work_dir, rank) for rank in range(2)]
 
 
