@@ -11,6 +11,7 @@ import numpy as np
 from .label_files import LabelFiles, Progress
 from .label_space import UNLABELLED
 from .transforms import LoadMTLAnnotations
+from .validation import Problems
 
 SMALL, LARGE = 32, 96  # px: COCO's bounds between small, medium and large, as sides of a square
 _THREADS = 4
@@ -110,7 +111,7 @@ def collect_statistics(
     """Count everything.
 
     Args:
-        files (LabelFiles): The data set; its files are sound (:meth:`LabelFiles.check`).
+        files (LabelFiles): The data set.
         split_words (Callable): Cuts a caption into words.
         max_maps (int): At most so many semantic maps are read, evenly spread over the data set.
         progress (Callable, optional): Called with the number of maps read and of those to read.
@@ -119,8 +120,12 @@ def collect_statistics(
         DatasetStatistics: The figures.
 
     Raises:
-        FileNotFoundError, ValueError: A file is missing or cannot be understood.
+        FileNotFoundError: A file is missing.
+        ValueError: A file cannot be understood or has faults that training would refuse.
     """
+    problems = Problems(files.name)
+    files.contents.check(files.labels, problems)
+    problems.raise_if_any()
     infos, classes = files.infos, files.classes
     names = [*classes['classes'], *classes['stuff_classes'], *(classes.get('extra_classes') or ())]
     boxed = [info for info in infos if 'det' in info['labelled_tasks']]

@@ -96,7 +96,7 @@ def test_large_masks_have_long_runs():
     assert counts.sum() == mask.size and counts[1::2].sum() == mask.sum()
 
 
-@pytest.mark.parametrize('counts', [None, '', 5, '~', '1P', 'P' * 12 + '1', [1.5], [True], [1 << 50]])
+@pytest.mark.parametrize('counts', [None, '', 5, '~', '1P', 'P' * 12 + '1', [1.5], [True], []])
 def test_what_is_no_run_length(counts):
     with pytest.raises(ValueError, match='runs|counts|run-length'):
         rle_counts(counts)

@@ -129,3 +129,12 @@ def test_names_of_all_classes_fit(tool):
 def test_bad_input(tool, tmp_path, options, message, capsys):
     assert tool.main([*options, '--out-dir', str(tmp_path / 'out')]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / 'out').exists()
+
+
+def test_faulty_annotations_are_refused(tool, tmp_path, capsys):
+    root = tiny.build(tmp_path / 'data')
+    content = tiny.read(root, 'instances_train2017')
+    content['annotations'][0]['bbox'] = None
+    tiny.write(root, 'instances_train2017', content)
+    assert tool.main(['--instances', files(root).instances, '--out-dir', str(tmp_path / 'out')]) == 2
+    assert 'annotation 1 of image 11 has no bbox' in capsys.readouterr().err and not (tmp_path / 'out').exists()

@@ -228,9 +228,13 @@ def rle_counts(counts: Any) -> np.ndarray:
         ValueError: It is neither of both, or a run is negative.
     """
     if isinstance(counts, list):
-        if not all(type(run) is int and 0 <= run < 1 << 40 for run in counts):
+        try:
+            runs = np.array(counts)
+        except ValueError:  # lists of different lengths
+            runs = np.zeros(0)
+        if runs.ndim != 1 or runs.dtype.kind != 'i' or runs.min() < 0:
             raise ValueError('has runs that are no whole numbers from 0 on')
-        return np.array(counts, dtype=np.int64)
+        return runs
     if not isinstance(counts, (str, bytes)) or not counts:
         raise ValueError(f'has counts of type {type(counts).__name__}, or none')
     text = counts.encode() if isinstance(counts, str) else counts
