@@ -1,7 +1,7 @@
 """Count what a data set holds: a table, a JSON and plots.
 
 Examples:
-    python tools/analysis_tools/dataset_statistics.py configs/my_config.py --out-dir work_dirs/statistics
+    python tools/analysis_tools/dataset_statistics.py CONFIG.py --out-dir work_dirs/statistics
     python tools/analysis_tools/dataset_statistics.py --instances data/pets/instances.json --out-dir work_dirs/pets
 """
 

@@ -2,7 +2,7 @@
 
 Examples:
     python tools/dataset_converters/check_data.py --images data/pets/images --instances data/pets/instances.json
-    python tools/dataset_converters/check_data.py --config configs/my_config.py --fix data/pets/repaired
+    python tools/dataset_converters/check_data.py --config CONFIG.py --fix data/repaired
 """
 
 import argparse
