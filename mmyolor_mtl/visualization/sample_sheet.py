@@ -93,7 +93,7 @@ class SampleSheet:
             return [_titled('picture', size, stage.pixels)]
         panels = [] if stage.original is None else [_titled('network input', size, stage.pixels)]
         picture = stage.pixels if stage.original is None else stage.original
-        # Without classes there is no panoptic map, of which there is no panel.
+        # The numbers of classes are for the panoptic map, of which there is no panel.
         view = ground_truth_view(stage.sample, 0, 0)
         panels.append(self._panel(picture, view, 'objects', 'objects'))
         if view.semantic is None:
