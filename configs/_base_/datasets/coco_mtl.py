@@ -23,6 +23,7 @@ weak_view = [
     dict(type='mmyolor_mtl.TokenizeCaption', tokenizer=tokenizer, max_length=max_caption_length),
 ]
 colour_and_flip = [
+    dict(type='mmyolor_mtl.RandomFilters', prob=0.01),  # blur, median, grey, contrast
     dict(type='mmyolor_mtl.HSVJitter', hue=0.015, saturation=0.7, value=0.4),
     dict(type='mmyolor_mtl.MTLRandomFlip', prob=0.5),
     dict(type='mmyolor_mtl.PackMTLInputs'),
@@ -56,7 +57,7 @@ train_dataloader = dict(
     num_workers=num_workers,
     persistent_workers=True,
     pin_memory=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    sampler=dict(type='mmyolor_mtl.MTLSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

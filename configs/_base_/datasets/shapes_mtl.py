@@ -62,7 +62,7 @@ train_dataloader = dict(
     batch_size=batch_size,
     num_workers=num_workers,
     persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
+    sampler=dict(type='mmyolor_mtl.MTLSampler'),
     dataset=dict(
         type=dataset_type,
         data_root=data_root,

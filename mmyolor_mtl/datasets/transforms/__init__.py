@@ -3,6 +3,7 @@
 from .caption import CaptionView, TokenizeCaption
 from .color import HSVJitter
 from .copy_paste import MTLCopyPaste
+from .filters import RandomFilters
 from .formatting import PackMTLInputs
 from .geometric import Letterbox, MTLRandomAffine, MTLRandomFlip
 from .loading import LoadMTLAnnotations
@@ -20,5 +21,6 @@ __all__ = [
     'MTLRandomAffine',
     'MTLRandomFlip',
     'PackMTLInputs',
+    'RandomFilters',
     'TokenizeCaption',
 ]
