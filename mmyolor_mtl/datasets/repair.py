@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pycocotools.mask as mask_utils
 
-from .label_files import LabelFiles
+from .label_files import PARTS, LabelFiles
 from .validation.files import image_fault, upright_size
 from .validation.geometry import Fault, PolygonChecks, box_fault, drawn_area, mask_fault, measure_polygons, numbers
 from .validation.panoptic import read_panoptic_ids
@@ -21,6 +21,30 @@ from .validation.problems import Problem
 from .validation.records import is_id
 
 _THREADS = 8
+
+
+def plan_copies(files: LabelFiles, out_dir: str | Path) -> dict[str, Path]:
+    """Where the repaired copy of each JSON file goes; nothing is read or written.
+
+    Args:
+        files (LabelFiles): A data set.
+        out_dir (str | Path): Folder for the copies.
+
+    Returns:
+        dict[str, Path]: Paths by part of the data set.
+
+    Raises:
+        FileExistsError: A copy would replace a file.
+        ValueError: Two of the files have the same name.
+    """
+    paths = {part: getattr(files, part) for part in PARTS if getattr(files, part)}
+    targets = {part: Path(out_dir, os.path.basename(path)) for part, path in paths.items()}
+    if len(set(targets.values())) < len(set(paths.values())):
+        raise ValueError(f'{files.name}: two of its files have the same name, their copies need different ones')
+    for target in targets.values():
+        if target.exists():
+            raise FileExistsError(f'{target} exists and is not replaced: give --fix another folder')
+    return targets
 
 
 def write_repaired(files: LabelFiles, out_dir: str | Path) -> tuple[LabelFiles, list[Problem]]:
@@ -35,15 +59,9 @@ def write_repaired(files: LabelFiles, out_dir: str | Path) -> tuple[LabelFiles, 
         naming file and id.
 
     Raises:
-        FileExistsError: A copy would replace a file.
-        ValueError: Two of the files have the same name.
+        FileExistsError, ValueError: As :func:`plan_copies`.
     """
-    targets = {part: Path(out_dir, os.path.basename(path)) for part, path in files.contents.paths.items()}
-    if len(set(targets.values())) < len(targets):
-        raise ValueError(f'{files.name}: two of its files have the same name, their copies need different ones')
-    for target in targets.values():
-        if target.exists():
-            raise FileExistsError(f'{target} exists and is not replaced: give --fix another folder')
+    targets = plan_copies(files, out_dir)
     repair = Repair(files)
     contents = repair.run()
     for part, target in targets.items():

@@ -194,6 +194,15 @@ def test_data_sets_of_a_config(tool, root, tmp_path, capsys):
     assert capsys.readouterr().out.count('7 images') == 1  # both are the same data set
     (root / f'train2017/{tiny.PLAIN:012d}.jpg').unlink()
     assert tool.main(['--config', str(tmp_path / 'config.py'), '--fix', str(tmp_path / 'fixed')]) == 0
+    assert (tmp_path / 'fixed' / f'{INSTANCES}.json').is_file()
+    bare = {**cfg, 'caption_file': ''}
+    with open(tmp_path / 'config.py', 'a') as file:
+        file.write(f"test_dataloader = dict(dataset=dict(type='ConcatDataset', datasets=[{bare!r}]))\n")
+    capsys.readouterr()
+    assert tool.main(['--config', str(tmp_path / 'config.py')]) == 1
+    assert capsys.readouterr().out.count('no such file') == 2
+    assert tool.main(['--config', str(tmp_path / 'config.py'), '--fix', str(tmp_path / 'both')]) == 0
+    assert {path.name for path in (tmp_path / 'both').iterdir()} == {f'0_{INSTANCES}', f'1_{INSTANCES}'}
     (tmp_path / 'config.py').write_text('x = 1\n')
     assert tool.main(['--config', str(tmp_path / 'config.py')]) == 2
     assert 'none of its data sets' in capsys.readouterr().err

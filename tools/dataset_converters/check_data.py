@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mmyolor_mtl.datasets.label_files import LabelFiles, add_arguments, from_arguments
-from mmyolor_mtl.datasets.repair import write_repaired
+from mmyolor_mtl.datasets.repair import plan_copies, write_repaired
 from mmyolor_mtl.datasets.validation.problems import by_kind
 
 
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         data_sets = from_arguments(args, args.config)
         if args.report and os.path.exists(args.report):
             raise FileExistsError(f'{args.report} exists: give --report another name')
-        reports = [examine(files, args) for files in data_sets]
+        folders = fix_folders(data_sets, args.fix)
+        reports = [examine(files, folder, args) for files, folder in zip(data_sets, folders, strict=True)]
     except (ValueError, OSError) as error:
         print(f'check_data: {error}', file=sys.stderr)
         return 2
@@ -57,8 +58,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(report['remaining' if args.fix else 'errors'] for report in reports))
 
 
-def examine(files: LabelFiles, args: argparse.Namespace) -> dict[str, Any]:
-    """Check one data set, repair it if that is wished, and print what was found.
+def fix_folders(data_sets: Sequence[LabelFiles], out_dir: str | None) -> list[Path | None]:
+    """Folder for the repaired copies of each data set: one of its own if there are several.
+
+    Raises:
+        FileExistsError, ValueError: The copies cannot be written there.
+    """
+    if not out_dir:
+        return [None] * len(data_sets)
+    names = ['.'] if len(data_sets) == 1 else [f'{i}_{Path(files.name).stem}' for i, files in enumerate(data_sets)]
+    folders = [Path(out_dir, name) for name in names]
+    for files, folder in zip(data_sets, folders, strict=True):
+        plan_copies(files, folder)
+    return list(folders)
+
+
+def examine(files: LabelFiles, folder: Path | None, args: argparse.Namespace) -> dict[str, Any]:
+    """Check one data set, write repaired copies if a folder is given, and print what was found.
 
     Returns:
         dict: ``source, images, coverage, errors, warnings, changes, remaining``; the last four by kind.
@@ -75,14 +91,14 @@ def examine(files: LabelFiles, args: argparse.Namespace) -> dict[str, Any]:
     if not report['errors']:
         report['coverage'] = {'+'.join(tasks) or 'none': n for tasks, n in files.coverage().most_common()}
     print_report(report, args.show)
-    if args.fix and not readable:
+    if folder and not readable:
         report['remaining'] = report['errors']
         print('nothing was repaired: the files cannot be read as COCO annotations')
-    elif args.fix:
-        repaired, changes = write_repaired(files, args.fix)
+    elif folder:
+        repaired, changes = write_repaired(files, folder)
         report['changes'] = by_kind(changes)
         report['remaining'] = by_kind(repaired.check(args.level, Progress('checked again')).found)
-        print_groups(f'repaired copies in {args.fix}', report['changes'], args.show)
+        print_groups(f'repaired copies in {folder}', report['changes'], args.show)
         print_groups('cannot be repaired, correct it by hand', report['remaining'], args.show)
     return report
 
