@@ -1,19 +1,22 @@
-"""Corpus BLEU (Papineni et al., ACL 2002) in the arithmetic of the COCO caption evaluation."""
+"""BLEU (Papineni et al., ACL 2002) in the arithmetic of the COCO caption evaluation (spec 6.4)."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from .ngrams import NGrams, Tokens, check_captions, count_ngrams
+from .ngrams import NGramCounts, NGramTable, Tokens, check_captions, flatten, match, pair_key
 
 # The official toolkit's guards against division by zero; they decide the scores of very short captions.
 _SMALL = 1e-9
 _TINY = 1e-15
 
 
-def corpus_bleu(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], n: int = 4) -> np.ndarray:
-    """Corpus BLEU-1..n: clipped n-gram precisions, pooled over all images, with the closest reference length.
+def bleu(
+    candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], n: int = 4
+) -> tuple[np.ndarray, np.ndarray]:
+    """BLEU-1..n of the whole set and of each image: clipped n-gram precisions with the closest reference length.
+
+    The score of the set pools the counts of all images; it is not the mean of the images' scores.
 
     Args:
         candidates (Sequence[Sequence[str]]): One tokenised caption an image.
@@ -21,31 +24,51 @@ def corpus_bleu(candidates: Sequence[Tokens], references: Sequence[Sequence[Toke
         n (int): Longest n-gram.
 
     Returns:
-        np.ndarray: BLEU-1, ..., BLEU-n, each in [0, 1].
+        tuple[np.ndarray, np.ndarray]: BLEU-1, ..., BLEU-n of the set, (n,), and of the images, (images, n), in [0, 1].
 
     Raises:
         ValueError: No images, unequal counts, or an image without references.
 
     Examples:
-        >>> corpus_bleu([['a', 'red', 'dog']], [[['a', 'dog'], ['the', 'red', 'dog']]], n=2).round(3).tolist()
+        >>> total, images = bleu([['a', 'red', 'dog']], [[['a', 'dog'], ['the', 'red', 'dog']]], n=2)
+        >>> total.round(3).tolist()
         [1.0, 0.707]
     """
     check_captions(candidates, references)
-    correct, total = np.zeros(n), np.zeros(n)
-    length = reference_length = 0
-    for candidate, refs in zip(candidates, references, strict=True):
-        counts = count_ngrams(candidate, n)
-        for ngram, hits in _clip(counts, [count_ngrams(ref, n) for ref in refs]).items():
-            correct[len(ngram) - 1] += hits
-        total += np.maximum(len(candidate) - np.arange(n), 0)
-        length += len(candidate)
-        reference_length += min((abs(len(ref) - len(candidate)), len(ref)) for ref in refs)[1]
+    flat, image = flatten(references)
+    counts = NGramTable(n).count([*candidates, *flat])
+    correct = np.stack([_correct(*entries.split(len(candidates)), image, len(candidates)) for entries in counts], 1)
 
-    precisions = np.cumprod((correct + _TINY) / (total + _SMALL))
-    scores = precisions ** (1 / np.arange(1, n + 1))
+    length = np.array([len(candidate) for candidate in candidates])
+    total = np.maximum(length[:, None] - np.arange(n), 0)
+    reference_length = np.array(
+        [
+            min((abs(len(ref) - len(candidate)), len(ref)) for ref in refs)[1]
+            for candidate, refs in zip(candidates, references, strict=True)
+        ]
+    )
+    statistics = (correct, total, length, reference_length)
+    return _score(*(values.sum(0, keepdims=True) for values in statistics))[0], _score(*statistics)
+
+
+def corpus_bleu(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], n: int = 4) -> np.ndarray:
+    """BLEU-1..n of the whole set, (n,); see :func:`bleu`."""
+    return bleu(candidates, references, n)[0]
+
+
+def _correct(candidates: NGramCounts, references: NGramCounts, image: np.ndarray, num_images: int) -> np.ndarray:
+    """For each image, how many n-grams of its candidate a reference confirms: at most as often as any one has them."""
+    keys = pair_key(image[references.sentence], references.ngram)
+    order = np.argsort(keys, kind='stable')
+    keys, first = np.unique(keys[order], return_index=True)
+    most = np.maximum.reduceat(references.count[order], first) if len(keys) else keys
+    own, found = match(pair_key(candidates.sentence, candidates.ngram), keys)
+    hits = np.minimum(candidates.count[own], most[found])
+    return np.bincount(candidates.sentence[own], hits, minlength=num_images)
+
+
+def _score(correct: np.ndarray, total: np.ndarray, length: np.ndarray, reference_length: np.ndarray) -> np.ndarray:
+    precisions = np.cumprod((correct + _TINY) / (total + _SMALL), axis=1)
+    scores = precisions ** (1 / np.arange(1, correct.shape[1] + 1))
     ratio = (length + _TINY) / (reference_length + _SMALL)
-    return scores * math.exp(1 - 1 / ratio) if ratio < 1 else scores
-
-
-def _clip(counts: NGrams, references: Sequence[NGrams]) -> dict[tuple[str, ...], int]:
-    return {ngram: min(count, max(ref[ngram] for ref in references)) for ngram, count in counts.items()}
+    return scores * np.exp(np.minimum(1 - 1 / ratio, 0))[:, None]

@@ -1,6 +1,5 @@
 """ROUGE-L (Lin, 2004) in the arithmetic of the COCO caption evaluation."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,21 +8,30 @@ from .ngrams import Tokens, check_captions
 
 
 def lcs_length(first: Tokens, second: Tokens) -> int:
-    """Length of the longest common subsequence, by bits of one integer (Hyyrö, 2004).
+    """Length of the longest common subsequence.
 
     Args:
         first (Sequence[str]): One sentence.
         second (Sequence[str]): Another.
     """
-    places: dict[str, int] = defaultdict(int)
+    return _lcs_lengths(first, [second])[0]
+
+
+def _lcs_lengths(first: Tokens, others: Sequence[Tokens]) -> list[int]:
+    """Longest common subsequences of one sentence and each of others, by bits of one integer (Hyyrö, 2004)."""
+    places: dict[str, int] = {}
     for i, word in enumerate(first):
-        places[word] |= 1 << i
+        places[word] = places.get(word, 0) | 1 << i
     full = (1 << len(first)) - 1
-    row = full  # a zero at place i: the common subsequence grows there
-    for word in second:
-        hits = row & places.get(word, 0)
-        row = ((row + hits) | (row - hits)) & full
-    return len(first) - row.bit_count()
+    lengths = []
+    for other in others:
+        row = full  # a zero at place i: the common subsequence grows there
+        for word in other:
+            if word in places:
+                hits = row & places[word]
+                row = ((row + hits) | (row - hits)) & full
+        lengths.append(len(first) - row.bit_count())
+    return lengths
 
 
 def rouge_l(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], beta: float = 1.2) -> np.ndarray:
@@ -47,7 +55,7 @@ def rouge_l(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
 def _score(candidate: Tokens, references: Sequence[Tokens], beta: float) -> float:
     # The official toolkit sees one empty word in an empty caption, so two empty captions agree.
     candidate = candidate or ['']
-    lengths = [lcs_length(ref or [''], candidate) for ref in references]
+    lengths = _lcs_lengths(candidate, [ref or [''] for ref in references])
     precision = max(lengths) / len(candidate)
     recall = max(length / max(len(ref), 1) for length, ref in zip(lengths, references, strict=True))
     if precision == 0 or recall == 0:
