@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmyolor_mtl.datasets.repair import repair_object
@@ -297,6 +297,7 @@ MASK = st.one_of(
 
 @settings(max_examples=300, deadline=None)
 @given(box=st.lists(NUMBER, min_size=3, max_size=4), mask=MASK)
+@example(box=[0, 0, 1e-200, 1e-200], mask=None)
 def test_whatever_is_repaired_is_sound_and_repaired_for_good(box, mask):
     ann = {'id': 1, 'image_id': 1, 'category_id': 1, 'bbox': box, 'segmentation': mask}
     repaired, changes = repair_object(ann, (50, 80))

@@ -46,11 +46,12 @@ def box_fault(box: Any, size: tuple[int, int] | None) -> Fault | None:
     if w < 0 or h < 0:
         return Fault('bad box', f'bbox {box} has a negative width or height')
     if size is None:
-        return None if w and h else _no_area(box)
+        return None if w * h else _no_area(box)
     height, width = size
     if x > width or y > height or x + w < 0 or y + h < 0:
         return Fault('box outside the image', f'bbox {box} lies outside the image of {width} x {height} px')
-    if not w or not h or min(x + w, width) <= max(x, 0) or min(y + h, height) <= max(y, 0):
+    # Both sides are at least 0 here; the product of two tiny ones may be 0 all the same.
+    if not w * h or (min(x + w, width) - max(x, 0)) * (min(y + h, height) - max(y, 0)) == 0:
         return _no_area(box)
     if x < -_SLACK or y < -_SLACK or x + w > width + _SLACK or y + h > height + _SLACK:
         text = f'bbox {box} exceeds the image of {width} x {height} px and is cut at its border'
