@@ -7,7 +7,7 @@ from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...registry import MODELS
 from ..heads.panoptic_fusion import fuse_panoptic
@@ -91,6 +91,15 @@ class YOLORMTL(BaseDetector):
         """Heads that read the strong view."""
         return {task: head for task, head in self.heads.items() if task != 'cap'}
 
+    def train(self, mode: bool = True) -> 'YOLORMTL':
+        """As torch's; a part none of whose parameters is trained keeps its statistics and does without dropout."""
+        super().train(mode)
+        if mode:
+            for part in (self.backbone, self.neck, self.auxiliary, *self.heads.values()):
+                if part is not None and not _is_trained(part):
+                    part.eval()
+        return self
+
     def extract_feat(self, batch_inputs: Tensor, sources: tuple[str, ...] = ('backbone', 'neck')) -> Features:
         """Features by source; without 'neck' in ``sources`` the neck is not run."""
         feats = {'backbone': self.backbone(batch_inputs)}
@@ -113,7 +122,9 @@ class YOLORMTL(BaseDetector):
     def loss(
         self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], caption_inputs: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Losses of all heads, each over the samples that carry its labels.
+        """Losses of all heads that are trained, each over the samples that carry its labels.
+
+        Vision heads that are frozen, all of them, save the pass of the strong view.
 
         Args:
             batch_inputs: (B, 3, H, W) strong views.
@@ -121,14 +132,14 @@ class YOLORMTL(BaseDetector):
             caption_inputs: (Bc, 3, h, w) weak views of the samples with ``caption_view``, in batch order.
         """
         losses: dict[str, Tensor] = {}
-        if self.vision_heads:
+        if any(map(_is_trained, self.vision_heads.values())):
             shared: dict[str, Any] = {}
             feats = self.extract_feat(batch_inputs)
             if self.auxiliary is not None:
                 shared['auxiliary'] = self.auxiliary(batch_inputs, feats['backbone'])
             for head in self.vision_heads.values():
                 losses.update(head.loss(feats[head.source], batch_data_samples, shared))
-        if 'cap' in self.heads:
+        if 'cap' in self.heads and (_is_trained(self.heads['cap']) or not losses):
             losses.update(self._caption_loss(batch_inputs, batch_data_samples, caption_inputs))
         return losses
 
@@ -187,3 +198,7 @@ class YOLORMTL(BaseDetector):
             if module is not self and hasattr(module, 'switch_to_deploy'):
                 module.switch_to_deploy()
         fuse_conv_bn(self)
+
+
+def _is_trained(part: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in part.parameters())

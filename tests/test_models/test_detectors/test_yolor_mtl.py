@@ -137,3 +137,32 @@ def test_wrong_heads_are_named():
         MODELS.build({**cfg, 'test_cfg': dict(score_thr=0.1)})
     with pytest.raises(ValueError, match=r"the head for 'ins' needs .*'assignment'"):
         MODELS.build({**cfg, 'heads': dict(ins=cfg['heads']['ins'])})
+
+
+def test_frozen_parts_keep_their_statistics():
+    model = build()
+    model.backbone.requires_grad_(False)
+    model.heads['sem'].requires_grad_(False)
+    model.train()
+    assert model.neck.training and model.heads['det'].training
+    assert not any(part.training for part in model.backbone.modules())
+    assert not any(part.training for part in model.heads['sem'].modules())
+    before = copy.deepcopy(model.backbone.state_dict())
+    losses_of(model, [labelled_sample(), labelled_sample(seed=1)])
+    assert all(torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
+    model.requires_grad_(True)
+    assert all(part.training for part in model.train().modules())
+
+
+def test_captions_alone_are_trained_without_the_strong_view():
+    model = build()
+    model.requires_grad_(False)
+    model.heads['cap'].requires_grad_(True)
+    model.train()
+    losses = losses_of(model, [labelled_sample(), labelled_sample(seed=1)])
+    assert set(losses) == LOSSES['cap']
+    losses['loss_cap_ce'].backward()
+    assert all(p.grad is not None for p in model.heads['cap'].parameters())
+    model.requires_grad_(True)
+    model.heads['cap'].requires_grad_(False)
+    assert set(losses_of(model.train(), [labelled_sample()])) == LOSSES['det'] | LOSSES['ins'] | LOSSES['sem']
