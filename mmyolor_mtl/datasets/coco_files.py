@@ -38,7 +38,7 @@ class COCOFiles:
             ValueError: A file is not in COCO's layout.
         """
         given = {name: path for name, path in paths.items() if path}
-        contents = {path: read_annotation_file(path) for path in set(given.values())}
+        contents = {path: read_annotation_file(path) for path in dict.fromkeys(given.values())}
         return cls(given, **{name: contents[path] for name, path in given.items()})
 
     def __iter__(self) -> Iterator[tuple[str, dict]]:
