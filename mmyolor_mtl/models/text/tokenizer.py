@@ -3,13 +3,12 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmyolor_mtl.registry import TOKENIZERS
 
-SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[BOS]', '[EOS]')
+from .base_tokenizer import SPECIAL_TOKENS, BaseTokenizer, tokens_or_lines
 
 # Signs that may stand inside a word; at its edges they are punctuation and go.
 _JOINERS = "'-.,&"
@@ -78,7 +77,7 @@ def _split_clitics(piece: str) -> list[str]:
 
 
 @TOKENIZERS.register_module()
-class WordTokenizer:
+class WordTokenizer(BaseTokenizer):
     """Word tokenizer with a plain-text vocabulary: one token a line, id = line number from 0.
 
     The first four lines are the special tokens ``[PAD]``, ``[UNK]``, ``[BOS]``, ``[EOS]``.
@@ -109,130 +108,45 @@ class WordTokenizer:
         *,
         tokens: Sequence[str] | None = None,
     ) -> None:
-        if (vocab_file is None) == (tokens is None):
-            raise ValueError('WordTokenizer takes exactly one of vocab_file and tokens')
-        origin = 'tokens' if vocab_file is None else str(vocab_file)
-        self._tokens = _read_vocab(vocab_file) if vocab_file is not None else list(tokens or ())
-        _check_tokens(self._tokens, origin)
-        if vocab_size is not None and vocab_size < len(self._tokens):
-            raise ValueError(
-                f'vocab_size={vocab_size} is smaller than the {len(self._tokens)} tokens of {origin}: raise it, or '
-                'build a smaller vocabulary with tools/misc/build_vocab.py --min-count'
-            )
-        self._size = len(self._tokens) if vocab_size is None else int(vocab_size)
-        self._ids = {token: i for i, token in enumerate(self._tokens)}
-        self.pad_id, self.unk_id, self.bos_id, self.eos_id = range(len(SPECIAL_TOKENS))
+        tokens, origin = tokens_or_lines(type(self).__name__, vocab_file, tokens, 'word')
+        _check_tokens(tokens, origin)
+        super().__init__(tokens, dict(pad=0, unk=1, bos=2, eos=3), vocab_size, origin)
+        self._ids = {token: i for i, token in enumerate(tokens)}
 
-    def __len__(self) -> int:
-        """Vocabulary size V, places without a token included."""
-        return self._size
+    def _split(self, text: str) -> list[int]:
+        return [self._ids.get(word, self.unk_id) for word in split_words(text)]
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(tokens={len(self._tokens)}, vocab_size={self._size})'
-
-    @property
-    def tokens(self) -> tuple[str, ...]:
-        """All tokens in order of their ids, the special ones included."""
-        return tuple(self._tokens)
-
-    def encode(self, text: str, max_length: int | None = None) -> list[int]:
-        """Turn a sentence into ids.
-
-        Args:
-            text (str): Any text.
-            max_length (int, optional): Longest result T, start and end included; the tail of a longer sentence is cut
-                and the end kept. At least 2.
-
-        Returns:
-            list[int]: ``bos, words..., eos``; unknown words become ``unk_id``.
-
-        Raises:
-            ValueError: ``max_length`` is below 2.
-        """
-        if max_length is not None and max_length < 2:
-            raise ValueError(f'max_length={max_length} leaves no room for start and end: use at least 2')
-        ids = [self._ids.get(word, self.unk_id) for word in split_words(text)]
-        if max_length is not None:
-            ids = ids[: max_length - 2]
-        return [self.bos_id, *ids, self.eos_id]
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """Turn ids into a sentence that begins with a capital.
-
-        Args:
-            ids (Iterable[int]): Ids (list, array or 1-d tensor); what follows the first ``eos_id`` is dropped, special
-                tokens and ids without a token too.
-
-        Returns:
-            str: Words with spaces between, clitics joined to their word; possibly empty.
-
-        Raises:
-            ValueError: An id is outside ``[0, V)``.
-        """
+    def _join(self, tokens: list[str]) -> str:
         text = ''
-        for number in ids:
-            i = int(number)
-            if not 0 <= i < self._size:
-                raise ValueError(f'token id {i} is outside the vocabulary of {self._size}')
-            if i == self.eos_id:
-                break
-            if i < len(SPECIAL_TOKENS) or i >= len(self._tokens):
-                continue
-            token = self._tokens[i]
+        for token in tokens:
             text += token if not text or token in _CLITICS else f' {token}'
-        return text[:1].upper() + text[1:]
+        return text
 
     @classmethod
-    def build(cls, captions: Iterable[str], min_count: int = 1) -> 'WordTokenizer':
+    def build(cls, captions: Iterable[str], min_count: int = 1, vocab_size: int | None = None) -> 'WordTokenizer':
         """Build the vocabulary of some captions: most frequent words first, equals in alphabetical order.
 
         Args:
             captions (Iterable[str]): Sentences.
             min_count (int): Rarer words are left out and encode as unknown.
+            vocab_size (int, optional): Most tokens, the special ones included; the most frequent words stay.
 
         Raises:
             ValueError: ``min_count`` is below 1, or no word is left.
         """
         if min_count < 1:
             raise ValueError(f'min_count={min_count} must be at least 1')
+        if vocab_size is not None and vocab_size <= len(SPECIAL_TOKENS):
+            raise ValueError(
+                f'vocab_size={vocab_size} has no room for words beside {len(SPECIAL_TOKENS)} special tokens'
+            )
         counts: Counter[str] = Counter()
         for caption in captions:
             counts.update(split_words(caption))
         words = sorted((w for w, n in counts.items() if n >= min_count), key=lambda w: (-counts[w], w))
         if not words:
             raise ValueError(f'no word occurs {min_count} times: give more captions, or a lower min_count')
-        return cls(tokens=[*SPECIAL_TOKENS, *words])
-
-    def save(self, path: str | Path) -> None:
-        """Write the vocabulary file, one token a line."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('\n'.join(self._tokens) + '\n', encoding='utf-8', newline='\n')
-
-    def state(self) -> dict[str, Any]:
-        """Everything needed to rebuild it, in plain types (for a checkpoint's ``meta``)."""
-        return {'type': type(self).__name__, 'tokens': list(self._tokens), 'vocab_size': self._size}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> 'WordTokenizer':
-        """Rebuild the tokenizer that :meth:`state` describes.
-
-        Raises:
-            ValueError: The state belongs to another tokenizer, or lacks ``tokens``.
-        """
-        if state.get('type') != cls.__name__ or 'tokens' not in state:
-            raise ValueError(f'not the state of a {cls.__name__}: type={state.get("type")!r}, keys {sorted(state)}')
-        return cls(tokens=list(state['tokens']), vocab_size=state.get('vocab_size'))
-
-
-def _read_vocab(vocab_file: str | Path) -> list[str]:
-    path = Path(vocab_file)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'vocabulary file {path} does not exist: make it with '
-            f'"python tools/misc/build_vocab.py CAPTIONS.json --out {path}"'
-        )
-    return path.read_text(encoding='utf-8').removesuffix('\n').split('\n')
+        return cls(tokens=[*SPECIAL_TOKENS, *words][:vocab_size])
 
 
 def _check_tokens(tokens: Sequence[str], origin: str) -> None:

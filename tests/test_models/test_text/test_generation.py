@@ -1,11 +1,11 @@
-"""Greedy and beam search against exhaustive enumeration of a toy language."""
+"""Greedy and beam search against exhaustive enumeration of a toy language; samples against its distribution."""
 
 import itertools
 
 import pytest
 import torch
 
-from mmyolor_mtl.models.text.generation import generate, sentence_lengths
+from mmyolor_mtl.models.text.generation import Generated, generate, sample, sentence_lengths
 
 PAD, BOS, EOS = 0, 1, 2
 IDS = dict(eos_id=EOS, pad_id=PAD)
@@ -166,8 +166,10 @@ def test_gradients_reach_the_logits():
         def reorder(self, rows):
             pass
 
-    for beam_size in (1, 3):
-        result = generate(Bigram(), torch.tensor([BOS, BOS]), **IDS, beam_size=beam_size, max_length=5)
+    start = torch.tensor([BOS, BOS])
+    kwargs = dict(**IDS, max_length=5, no_repeat_ngram=2, suppress=(PAD,))
+    found = [generate(Bigram(), start, beam_size=beam_size, **kwargs) for beam_size in (1, 3)]
+    for result in (*found, sample(Bigram(), start, num_samples=3, top_p=0.9, **kwargs)):
         (grad,) = torch.autograd.grad(result.log_probs.sum(), weight)
         assert grad.isfinite().all() and grad.abs().sum() > 0
 
@@ -188,3 +190,157 @@ def test_sentence_lengths():
 def test_bad_arguments(bad, message):
     with pytest.raises(ValueError, match=message):
         search([0], **bad)
+
+
+def repeats(words, n):
+    grams = [words[i : i + n] for i in range(len(words) - n + 1)]
+    return len(grams) != len(set(grams))
+
+
+@pytest.mark.parametrize('n', [1, 2, 3])
+@pytest.mark.parametrize('min_length', [0, 2])
+def test_wide_beam_with_rules_equals_exhaustive_search(n, min_length):
+    """Ruled out is what repeats n tokens, ends too early, or holds a suppressed token."""
+    rules = dict(no_repeat_ngram=n, min_length=min_length, suppress=(3,), length_penalty=0.8)
+    result, _ = search([3, 8], vocab_size=5, beam_size=400, max_length=4, **rules)
+    for tokens, scores, seed in zip(result.tokens, result.scores, (3, 8), strict=True):
+        truth = [
+            (words, score)
+            for words, score in exhaustive(seed, 4, 5, 0.8)
+            if not repeats(words, n) and 3 not in words and (EOS not in words or len(words) > min_length)
+        ]
+        assert len(truth) > 10
+        assert scores[: len(truth)].tolist() == pytest.approx([score for _, score in truth], abs=1e-5)
+        assert scores[len(truth) :].isneginf().all()
+        lengths = sentence_lengths(tokens, EOS).tolist()
+        got = [tuple(row[:m]) for row, m in zip(tokens.tolist(), lengths, strict=True)]
+        assert got[:10] == [words for words, _ in truth[:10]]
+
+
+@pytest.mark.parametrize('n', [1, 2, 3])
+def test_no_way_of_writing_repeats_ngrams(n):
+    args = dict(max_length=12, min_length=4, suppress=(PAD, BOS))
+    beams = [search(range(10), vocab_size=9, beam_size=k, no_repeat_ngram=n, **args)[0] for k in (1, 4)]
+    draws = search_samples(range(10), vocab_size=9, num_samples=4, no_repeat_ngram=n, **args)
+    free, _ = search(range(10), vocab_size=9, beam_size=1, **args)
+    assert any(repeats(row, n) for row in cut(free)), 'nothing repeats, the test shows nothing'
+    for result in (*beams, draws):
+        assert not any(repeats(row, n) for row in cut(result))
+
+
+def cut(result):
+    """Sentences as tuples, end token included."""
+    rows = result.tokens.flatten(0, 1)
+    return [tuple(r[:m]) for r, m in zip(rows.tolist(), sentence_lengths(rows, EOS).tolist(), strict=True)]
+
+
+def search_samples(images, *, vocab_size=5, **kwargs):
+    language = ToyLanguage(list(images), vocab_size)
+    return sample(language, torch.full((len(language.seeds),), BOS), **IDS, **kwargs)
+
+
+@pytest.mark.parametrize('write', [search, search_samples])
+def test_rules_that_leave_no_word_end_the_sentence_at_no_probability(write):
+    kwargs = dict(max_length=8, min_length=6, no_repeat_ngram=1)
+    result = write([0, 1], **kwargs)
+    result = result if isinstance(result, Generated) else result[0]
+    assert result.scores.isneginf().all()
+
+
+class FixedLanguage:
+    """Each word from one distribution."""
+
+    def __init__(self, probs):
+        self.logits = torch.tensor(probs).log()
+
+    def step(self, tokens):
+        return self.logits.expand(len(tokens), -1)
+
+    def reorder(self, rows):
+        pass
+
+
+@pytest.mark.parametrize(
+    ('settings', 'want'),
+    [
+        (dict(), [0.0, 0.1, 0.2, 0.4, 0.3]),
+        (dict(top_p=0.65), [0, 0, 0, 4 / 7, 3 / 7]),
+        (dict(top_p=0.71), [0, 0, 2 / 9, 4 / 9, 3 / 9]),
+        (dict(top_p=1e-6), [0, 0, 0, 1, 0]),
+        (dict(temperature=0.5), [0, 1 / 30, 4 / 30, 16 / 30, 9 / 30]),
+        (dict(suppress=(3,)), [0, 1 / 6, 2 / 6, 0, 3 / 6]),
+        (dict(suppress=(3,), top_p=0.8), [0, 0, 2 / 5, 0, 3 / 5]),
+    ],
+)
+def test_words_are_drawn_as_often_as_they_are_likely(settings, want):
+    probs = [0.0, 0.1, 0.2, 0.4, 0.3]
+    result = sample(
+        FixedLanguage(probs),
+        torch.tensor([BOS, BOS]),
+        **IDS,
+        num_samples=10_000,
+        max_length=1,
+        seeds=[1, 2],
+        **settings,
+    )
+    for tokens in result.tokens:
+        counts = tokens.flatten().bincount(minlength=5) / 10_000
+        torch.testing.assert_close(counts, torch.tensor(want, dtype=torch.float32), atol=0.02, rtol=0)
+        assert (counts[torch.tensor(want) == 0] == 0).all()
+    torch.testing.assert_close(result.log_probs.exp(), torch.tensor(probs)[result.tokens])
+
+
+def test_seeded_samples_do_not_depend_on_the_batch():
+    kwargs = dict(vocab_size=9, num_samples=3, max_length=8, top_p=0.9, temperature=1.3)
+    together = search_samples(range(6), seeds=range(6), **kwargs)
+    assert torch.equal(search_samples(range(6), seeds=range(6), **kwargs).tokens, together.tokens)
+    assert not torch.equal(search_samples(range(6), seeds=range(1, 7), **kwargs).tokens, together.tokens)
+    for seed in range(6):
+        alone = search_samples([seed], seeds=[seed], **kwargs)
+        length = alone.tokens.shape[-1]
+        assert torch.equal(alone.tokens[0], together.tokens[seed, :, :length])
+        torch.testing.assert_close(alone.scores[0], together.scores[seed])
+    assert len(set(cut(together))) > 10
+
+
+def test_unseeded_samples_follow_the_global_generator():
+    kwargs = dict(vocab_size=9, num_samples=4, max_length=8)
+    torch.manual_seed(3)
+    first, second = (search_samples([0, 0], **kwargs).tokens for _ in range(2))
+    torch.manual_seed(3)
+    assert torch.equal(search_samples([0, 0], **kwargs).tokens, first) and not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_scores_of_samples_are_mean_log_probs_in_falling_order():
+    result = search_samples(range(5), num_samples=6, max_length=8, temperature=2.0)
+    lengths = sentence_lengths(result.tokens, EOS)
+    torch.testing.assert_close(result.scores, result.log_probs.sum(-1) / lengths)
+    assert (result.scores.diff(dim=1) <= 0).all()
+    language = ToyLanguage([0])
+    words = cut(result)[0]
+    want = [language.logits(0, (BOS, *words[:i])).log_softmax(-1)[w] for i, w in enumerate(words)]
+    torch.testing.assert_close(result.log_probs[0, 0, : len(words)], torch.stack(want))
+
+
+def test_cold_samples_are_greedy():
+    greedy, _ = search(range(5), max_length=8)
+    cold = search_samples(range(5), max_length=8, temperature=1e-3)
+    assert torch.equal(cold.tokens, greedy.tokens)
+    torch.testing.assert_close(cold.log_probs, greedy.log_probs)
+
+
+@pytest.mark.parametrize(
+    ('bad', 'message'),
+    [
+        (dict(num_samples=0), 'num_samples=0'),
+        (dict(top_p=0.0), 'top_p=0.0'),
+        (dict(top_p=1.1), 'top_p=1.1'),
+        (dict(temperature=0.0), 'temperature=0.0'),
+        (dict(seeds=[1]), '1 seeds do not fit 2 images'),
+        (dict(no_repeat_ngram=-1), 'no_repeat_ngram=-1'),
+    ],
+)
+def test_bad_arguments_of_sampling(bad, message):
+    with pytest.raises(ValueError, match=message):
+        search_samples([0, 1], **bad)
