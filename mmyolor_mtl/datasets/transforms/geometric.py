@@ -173,39 +173,55 @@ class MTLRandomAffine(BaseTransform):
 
 @TRANSFORMS.register_module()
 class MTLRandomFlip(BaseTransform):
-    """Mirror left and right at random.
+    """Mirror at random, left and right or upside down; for both put two of them into the pipeline.
 
-    Added keys: ``flip`` (bool), ``flip_direction`` ('horizontal' or None).
+    Added keys: ``flip`` (bool), ``flip_direction`` ('horizontal', 'vertical', 'diagonal' for both, or None).
 
     Args:
         prob (float): How often, in [0, 1].
+        direction (str): 'horizontal' or 'vertical'.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
 
-    def __init__(self, prob: float = 0.5) -> None:
+    def __init__(self, prob: float = 0.5, direction: str = 'horizontal') -> None:
         if not 0 <= prob <= 1:
             raise ValueError(f'prob={prob} must be in [0, 1]')
+        if direction not in ('horizontal', 'vertical'):
+            raise ValueError(f"direction={direction!r} must be 'horizontal' or 'vertical'")
         self.prob = prob
+        self.direction = direction
 
     def transform(self, results: dict) -> dict:
         """Mirror pixels and labels, or leave them."""
         require_network_space(results, type(self).__name__)
         draw_deferred(results)
-        flip = bool(np.random.random() < self.prob)
-        results['flip'] = flip
-        results['flip_direction'] = 'horizontal' if flip else None
-        if not flip:
-            return results
-        results['img'] = cv2.flip(results['img'], 1)
-        height, width = results['img'].shape[:2]
-        if 'gt_bboxes' in results:
-            x1, y1, x2, y2 = results['gt_bboxes'].T
-            results['gt_bboxes'] = np.stack([width - x2, y1, width - x1, y2], axis=1)
-        if 'gt_masks' in results:
-            mirror = np.array([[-1.0, 0, width], [0, 1, 0], [0, 0, 1]])
-            results['gt_masks'] = FlatPolygons.from_masks(results['gt_masks']).affine(mirror).to_masks(height, width)
-        if 'gt_seg_map' in results:
-            results['gt_seg_map'] = np.stack([cv2.flip(layer, 1) for layer in results['gt_seg_map']])
+        before = results.get('flip_direction')
+        flipped = bool(np.random.random() < self.prob)
+        if flipped:
+            self._mirror(results)
+            results['flip_direction'] = {None: self.direction, self.direction: None}.get(before, 'diagonal')
+        else:
+            results['flip_direction'] = before
+        results['flip'] = results['flip_direction'] is not None
         return results
 
+    def _mirror(self, results: dict) -> None:
+        axis = 0 if self.direction == 'horizontal' else 1  # of coordinates
+        height, width = results['img'].shape[:2]
+        size = (width, height)[axis]
+        results['img'] = cv2.flip(results['img'], 1 - axis)
+        if 'gt_bboxes' in results:
+            boxes = results['gt_bboxes'].copy()
+            boxes[:, [axis, axis + 2]] = size - boxes[:, [axis + 2, axis]]
+            results['gt_bboxes'] = boxes
+        if 'gt_masks' in results:
+            mirror = np.eye(3)
+            mirror[axis, axis], mirror[axis, 2] = -1, size
+            results['gt_masks'] = FlatPolygons.from_masks(results['gt_masks']).affine(mirror).to_masks(height, width)
+        if 'gt_seg_map' in results:
+            results['gt_seg_map'] = np.stack([cv2.flip(layer, 1 - axis) for layer in results['gt_seg_map']])
+
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob})'
+        return f'{type(self).__name__}(prob={self.prob}, direction={self.direction!r})'

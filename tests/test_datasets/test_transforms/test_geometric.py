@@ -149,15 +149,28 @@ def test_pixels_and_points_move_alike():
 # ---------------------------------------------------------------- flip
 
 
+@pytest.mark.parametrize('direction', ['horizontal', 'vertical'])
 @pytest.mark.parametrize('img_id', LABELLED)
-def test_flip_twice_is_identity(dataset, img_id):
-    flip = MTLRandomFlip(prob=1.0)
+def test_flip_twice_is_identity(dataset, img_id, direction):
+    flip = MTLRandomFlip(prob=1.0, direction=direction)
     before = load(dataset, img_id)
     once = flip(copy.deepcopy(before))
-    assert once['flip'] is True and once['flip_direction'] == 'horizontal'
-    assert (once['img'] == before['img'][:, ::-1]).all()
+    assert once['flip'] is True and once['flip_direction'] == direction
+    assert (once['img'] == (before['img'][:, ::-1] if direction == 'horizontal' else before['img'][::-1])).all()
     check_invariants(once)
-    assert_same(before, flip(once))
+    twice = flip(once)
+    assert twice['flip'] is False and twice['flip_direction'] is None
+    assert_same(before, twice)
+
+
+def test_both_flips_are_half_a_turn(dataset):
+    before = load(dataset, tiny.PARTS)
+    after = MTLRandomFlip(1.0, 'vertical')(MTLRandomFlip(1.0)(copy.deepcopy(before)))
+    assert after['flip_direction'] == 'diagonal' and (after['img'] == before['img'][::-1, ::-1]).all()
+    check_invariants(after)
+    assert MTLRandomFlip(0.0, 'vertical')(after)['flip_direction'] == 'diagonal'
+    with pytest.raises(ValueError, match="direction='up'"):
+        MTLRandomFlip(direction='up')
 
 
 def test_flip_probability(dataset):
