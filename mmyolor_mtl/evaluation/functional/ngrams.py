@@ -1,4 +1,4 @@
-"""What the caption scores share: n-grams as integers, so that numpy counts and matches them, and checks of arguments."""
+"""What the caption scores share: n-grams as integers, which numpy counts and matches, and checks of arguments."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -109,12 +109,9 @@ class NGramTable:
 
     def _word_ids(self, sentences: Sequence[Tokens]) -> np.ndarray:
         words = [word for sentence in sentences for word in sentence]
-        known, unknown = self._words, dict[str, int]()
-        return np.fromiter(
-            (known[w] if w in known else unknown.setdefault(w, len(known) + len(unknown)) for w in words),
-            np.int64,
-            len(words),
-        )
+        new = [word for word in dict.fromkeys(words) if word not in self._words]
+        ids = {**self._words, **{word: len(self._words) + i for i, word in enumerate(new)}} if new else self._words
+        return np.fromiter(map(ids.__getitem__, words), np.int64, len(words))
 
     def _known(self, order: int, keys: np.ndarray) -> np.ndarray:
         """Turn keys into ids: the place in the table, or a number beyond it."""

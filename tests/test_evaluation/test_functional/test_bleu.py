@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from nltk.translate.bleu_score import corpus_bleu as nltk_bleu
 
-from mmyolor_mtl.evaluation.functional import corpus_bleu, count_ngrams
+from mmyolor_mtl.evaluation.functional import bleu, corpus_bleu, count_ngrams
 
 from ..helpers import golden, golden_tokens
 
@@ -55,3 +55,11 @@ def test_bad_input(candidates, references, message):
 def test_count_ngrams():
     assert count_ngrams(['a', 'b', 'a', 'b'], 2) == {('a',): 2, ('b',): 2, ('a', 'b'): 2, ('b', 'a'): 1}
     assert count_ngrams([], 4) == {}
+
+
+def test_images_equal_official():
+    total, images = bleu(*golden_tokens())
+    assert total.tolist() == corpus_bleu(*golden_tokens()).tolist()
+    assert np.abs(images.T - golden()['bleu_images']).max() < 1e-9
+    alone = bleu(golden_tokens()[0][:1], golden_tokens()[1][:1])
+    assert alone[0] == pytest.approx(images[0])

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmyolor_mtl.evaluation.functional import ptb_tokenize
-from mmyolor_mtl.evaluation.functional.ptb_tokenize import PUNCTUATION
+from mmyolor_mtl.evaluation.functional import JavaUnavailableError, java_tokenize, ptb_tokenize
+from mmyolor_mtl.evaluation.functional.ptb_tokenize import PUNCTUATION, _apply_rules, _split_plain
 
 from ..helpers import golden
 
@@ -57,3 +57,52 @@ def test_time_is_linear(unit):
 
 def test_line_breaks_are_spaces():
     assert ptb_tokenize('a dog\nruns\t fast\n') == ['a', 'dog', 'runs', 'fast']
+
+
+def test_real_captions_equal_official_tokenizer(shared_dir):
+    """All captions of mini_coco, through Java where it is there."""
+    captions = [
+        annotation['caption']
+        for path in sorted((shared_dir / 'mini_coco' / 'annotations').glob('captions_*.json'))
+        for annotation in json.loads(path.read_text())['annotations']
+    ]
+    assert len(captions) > 1000
+    try:
+        expected = java_tokenize(captions)
+    except JavaUnavailableError as error:
+        pytest.skip(str(error))
+    wrong = [c for c, tokens in zip(captions, expected, strict=True) if ptb_tokenize(c) != tokens]
+    assert len(wrong) <= 0.005 * len(captions), wrong
+
+
+_WORDS = [
+    "man's",
+    'A',
+    'dogs',
+    'Cannot',
+    'gonna',
+    'can-not',
+    'old-fashioned',
+    'St',
+    'No',
+    'U',
+    "it's",
+    "don't",
+    's',
+    'd',
+]
+_GAPS = [' ', '  ', ', ', ',', ' , ', '-', '']
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(_WORDS), st.sampled_from(_GAPS)), max_size=6),
+    st.sampled_from(['', '.', ' .', '. ', ',', '..']),
+)
+def test_plain_captions_need_no_rules(parts, end):
+    caption = ''.join(word + gap for word, gap in parts) + end
+    assert _split_plain(caption) in (None, _apply_rules(caption))
+
+
+def test_most_captions_are_plain():
+    assert _split_plain("A man's old-fashioned hat, on the wall.") is not None
+    assert _split_plain('A dog on Main St.') is None

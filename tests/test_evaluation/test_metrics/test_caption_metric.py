@@ -1,11 +1,15 @@
 import json
+import sys
 
+import numpy as np
 import pytest
+from pycocotools.coco import COCO
 
 from mmyolor_mtl.registry import METRICS
 
 from ..helpers import golden
 
+DIVERSITY = ('distinct_1', 'distinct_2', 'vocabulary', 'vocabulary_share', 'mean_length')
 NAMES = ('Bleu_1', 'Bleu_2', 'Bleu_3', 'Bleu_4', 'ROUGE_L', 'CIDEr')
 
 
@@ -31,13 +35,18 @@ def run(samples, **kwargs):
 
 def test_equals_official():
     figures = run(make_samples())
-    assert figures == {f'cap/{name}': pytest.approx(golden()['scores'][name], abs=1e-9) for name in NAMES}
+    assert list(figures) == [f'cap/{name}' for name in (*NAMES, *DIVERSITY)]
+    assert figures['cap/mean_length'] == pytest.approx(26 / 6)
+    for name in NAMES:
+        assert figures[f'cap/{name}'] == pytest.approx(golden()['scores'][name], abs=1e-9)
 
 
 def test_perfect():
     refs = [['A red ball on grass.'], ['Two cubes stand in the sand.'], ["A cone's shadow falls on a wall."]]
     figures = run([{'img_id': i, 'pred_caption': r[0].upper(), 'gt_captions': r} for i, r in enumerate(refs)])
-    assert figures == {**{f'cap/{name}': pytest.approx(1) for name in NAMES}, 'cap/CIDEr': pytest.approx(10)}
+    assert figures.pop('cap/CIDEr') == pytest.approx(10)
+    assert [figures[f'cap/{name}'] for name in NAMES[:-1]] == pytest.approx([1] * 5)
+    assert figures['cap/vocabulary_share'] == 1
 
 
 def test_ranks_merge_as_one():
@@ -74,7 +83,7 @@ def test_nothing_labelled(monkeypatch):
 
 def test_empty_captions_only():
     figures = run([{'img_id': i, 'pred_caption': '', 'gt_captions': ['A dog runs.']} for i in range(2)])
-    assert figures == {f'cap/{name}': pytest.approx(0, abs=1e-9) for name in NAMES}
+    assert figures == {f'cap/{name}': pytest.approx(0, abs=1e-9) for name in (*NAMES, *DIVERSITY)}
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,61 @@ def test_empty_captions_only():
 def test_bad_sample(sample, message):
     with pytest.raises(ValueError, match=message):
         make_metric().process(None, [sample])
+
+
+@pytest.fixture
+def log(monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        'mmyolor_mtl.evaluation.metrics.caption_metric.print_log', lambda text, **kwargs: lines.append(text)
+    )
+    return lines
+
+
+def write_references(path, references):
+    annotations = [{'image_id': i, 'id': 10 * i, 'caption': c} for i, refs in references.items() for c in refs]
+    path.write_text(json.dumps({'images': [{'id': i} for i in references], 'annotations': annotations}))
+    return str(path)
+
+
+def test_references_from_a_file(tmp_path, log):
+    """Samples without captions; one image of the file is never visited, one has no captions, one is unknown to it."""
+    samples = make_samples()
+    references = {sample['img_id']: sample.pop('gt_captions') for sample in samples}
+    expected = run(make_samples())
+    ann_file = write_references(tmp_path / 'captions.json', {**references, 98: [], 99: ['A dog.', 'A cat.']})
+    extra = [{'img_id': i, 'pred_caption': 'A dog'} for i in (98, 100)]
+    assert run([*samples, *extra], ann_file=ann_file) == pytest.approx(expected)
+    assert log == [
+        'CaptionMetric: no caption of 1 image (99) with references; not scored',
+        'CaptionMetric: no references of 2 images (98, 100) with captions; not scored',
+    ]
+
+
+def test_images_without_a_caption_are_named(log):
+    samples = make_samples()
+    silent = [{'img_id': i, 'pred_caption': None, 'gt_captions': ['A dog.']} for i in range(50, 57)]
+    assert run([*samples, *silent]) == run(samples)
+    assert log == ['CaptionMetric: no caption of 7 images (50, 51, 52, 53, 54, ...) with references; not scored']
+
+
+def test_written_file_reads_back_with_pycocotools(tmp_path):
+    samples = make_samples()
+    ann_file = write_references(tmp_path / 'captions.json', {s['img_id']: s['gt_captions'] for s in samples})
+    for sample in samples:
+        sample['img_id'] = np.int64(sample['img_id'])
+    run([*samples, samples[0]], outfile_prefix=str(tmp_path / 'val'))
+    results = COCO(ann_file).loadRes(str(tmp_path / 'val.caption.json'))
+    assert {i: [a['caption'] for a in anns] for i, anns in results.imgToAnns.items()} == {
+        int(sample['img_id']): [sample['pred_caption']] for sample in samples
+    }
+
+
+def test_chosen_metrics(log, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pycocoevalcap.meteor.meteor', None)
+    assert list(run(make_samples(), metrics=['ROUGE_L', 'METEOR'])) == ['cap/ROUGE_L']
+    assert log == ['METEOR is left out: METEOR needs pycocoevalcap: pip install pycocoevalcap']
+    with pytest.raises(ValueError, match='choose from'):
+        make_metric(metrics=['wer'])
+    with pytest.raises(FileNotFoundError, match=r'none\.json'):
+        make_metric(ann_file='none.json')
