@@ -86,7 +86,7 @@ def test_links_between_pages_lead_somewhere(tracked):
 def test_scripts_that_pages_name_exist(tracked, repo_root):
     named = re.compile(r'\b(?:tools|demo|scripts|configs)/[\w./-]+\.(?:py|sh)\b')
     pages = [path for path in tracked if path.suffix == '.md']
-    examples = ('configs/yolor_mtl/CONFIG.py', 'configs/custom/my_data.py')  
+    examples = ('configs/yolor_mtl/CONFIG.py', 'configs/custom/my_data.py')  # what readers make
     missing = [
         f'{page.name}: {name}'
         for page in pages
