@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmyolor_mtl.evaluation.functional import ptb_tokenize
-from mmyolor_mtl.models.text import WordTokenizer, split_words
+from mmyolor_mtl.models.text import BPETokenizer, WordPieceTokenizer, WordTokenizer, split_words
 from mmyolor_mtl.registry import TOKENIZERS
 
 SPECIALS = ['[PAD]', '[UNK]', '[BOS]', '[EOS]']
@@ -199,11 +199,35 @@ def test_build_vocab_tool(build_vocab, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ('kind', 'size', 'cls'),
+    [('word', 8, WordTokenizer), ('wordpiece', 60, WordPieceTokenizer), ('bpe', 270, BPETokenizer)],
+)
+def test_build_vocab_tool_kinds(build_vocab, tmp_path, kind, size, cls):
+    if kind != 'word':
+        pytest.importorskip('tokenizers')
+    path, out = tmp_path / 'captions.json', tmp_path / 'vocab'
+    path.write_text(json.dumps({'annotations': [{'image_id': 1, 'caption': c} for c in CAPTIONS]}))
+    build_vocab([str(path), '--out', str(out), '--kind', kind, '--vocab-size', str(size)])
+    assert cls(out).state() == cls.build(CAPTIONS, vocab_size=size).state()
+    assert len(cls(out)) <= size
+    first = out.read_bytes()
+    build_vocab([str(path), '--out', str(out), '--kind', kind, '--vocab-size', str(size)])
+    assert out.read_bytes() == first
+
+
+def test_a_limited_vocabulary_keeps_the_most_frequent_words():
+    assert list(WordTokenizer.build(CAPTIONS, vocab_size=6).tokens) == [*SPECIALS, 'a', 'cat']
+    with pytest.raises(ValueError, match='vocab_size=4 has no room for words'):
+        WordTokenizer.build(CAPTIONS, vocab_size=4)
+
+
+@pytest.mark.parametrize(
     ('content', 'error', 'message'),
     [
         ('{', ValueError, 'captions.json is not valid JSON'),
         ('[]', ValueError, 'captions.json is no COCO caption file'),
         ('{"annotations": [{"id": 1}]}', ValueError, 'needs "annotations", each with a "caption"'),
+        ('{"annotations": [{"caption": null}]}', ValueError, 'a caption must be text, got None'),
         (None, FileNotFoundError, 'captions.json does not exist'),
     ],
 )
