@@ -97,7 +97,8 @@ class NGramTable:
         words = self._word_ids(sentences)
         lengths = np.fromiter(map(len, sentences), np.int64, len(sentences))
         sentence = np.repeat(np.arange(len(sentences)), lengths)
-        starts, keys = np.arange(len(words)), words
+        keys = words
+        starts: np.ndarray = np.arange(len(words))
         yield keys, sentence
         for order in range(1, self.n):
             prefix = self._known(order - 1, keys)
