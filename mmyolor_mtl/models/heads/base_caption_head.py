@@ -1,5 +1,6 @@
 """What caption heads have in common: vocabulary, loss, search."""
 
+import zlib
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mmyolor_mtl.models.text.generation import generate, sentence_lengths
+from mmyolor_mtl.models.text.generation import Generated, generate, sample, sentence_lengths
 from mmyolor_mtl.registry import TOKENIZERS
 
 from .base_head import TaskHead, zero_loss
@@ -18,7 +19,19 @@ Region = tuple[float, float, float, float]
 
 # Ids of WordTokenizer, for a head that is given ids only.
 SPECIAL_IDS = dict(pad_id=0, unk_id=1, bos_id=2, eos_id=3)
-TEST_CFG = dict(beam_size=3, max_length=20, min_length=0, length_penalty=0.0)
+TEST_CFG = dict(
+    max_length=20,
+    min_length=0,
+    no_repeat_ngram=0,
+    write_unknown=False,
+    num_captions=1,
+    beam_size=3,
+    length_penalty=0.0,
+    top_p=None,
+    temperature=1.0,
+    seed=None,
+)
+SEARCH_KEYS, SAMPLE_KEYS = ('beam_size', 'length_penalty'), ('temperature', 'seed')
 
 
 class BaseCaptionHead(TaskHead):
@@ -34,8 +47,11 @@ class BaseCaptionHead(TaskHead):
         tokenizer: Config of the tokenizer. A head without one predicts ids, and takes them to be ``WordTokenizer``'s.
         loss_weight: Weight of the loss.
         label_smoothing: Share of the target probability that is spread over the vocabulary.
-        test_cfg: Any of ``beam_size`` (3; 1 is greedy), ``max_length`` (20 tokens, end token included),
-            ``min_length`` (0) and ``length_penalty`` (0); see ``text.generation.generate``.
+        test_cfg: How captions are written; see ``text.generation`` for the meaning. Any of ``max_length`` (20 tokens,
+            end token included), ``min_length`` (0), ``no_repeat_ngram`` (0), ``write_unknown`` (False: the token for
+            unknown words is never written) and ``num_captions`` (1 an image); for the search ``beam_size`` (3; 1 is
+            greedy) and ``length_penalty`` (0). With ``top_p`` captions are drawn instead; then ``temperature`` (1) and
+            ``seed`` (None), with which an image (``img_id``) gets the same captions in any batch.
         init_cfg: MMEngine's initialisation config.
 
     Raises:
@@ -164,7 +180,8 @@ class BaseCaptionHead(TaskHead):
         """Write a caption for each image into its sample.
 
         Sets ``pred_caption_ids`` (T,) with the end token, ``pred_caption_score``, the mean log-probability per token
-        (0 is certain), and with a tokenizer ``pred_caption``, a string.
+        (0 is certain), and with a tokenizer ``pred_caption``, a string. With ``num_captions`` above 1 also the lists
+        ``pred_caption_scores`` and ``pred_captions``, best first, shorter only where not so many sentences exist.
 
         Args:
             feats: Levels of the images.
@@ -174,24 +191,52 @@ class BaseCaptionHead(TaskHead):
         """
         _check_batch(feats, data_samples)
         regions = [_unpadded_region(sample) for sample in data_samples]
-        ids = self.special_ids
-        result = generate(
-            self.decoder.start(self.memory(feats, regions, shared)),
-            torch.full((len(data_samples),), ids['bos_id'], device=feats[0].device),
+        written = self._write(self.memory(feats, regions, shared), data_samples, feats[0].device)
+        number = self.test_cfg['num_captions']
+        tokens, exists = written.tokens[:, :number].cpu(), written.scores[:, :number] > float('-inf')
+        lengths = sentence_lengths(tokens, self.special_ids['eos_id'])
+        means = written.log_probs[:, :number].cpu().sum(-1) / lengths
+        for i, data_sample in enumerate(data_samples):
+            # The first stands even if the rules left no sentence.
+            count = max(1, int(exists[i].sum()))
+            sentences = [row[:length] for row, length in zip(tokens[i, :count], lengths[i].tolist(), strict=False)]
+            scores = means[i, :count].tolist()
+            data_sample.pred_caption_ids, data_sample.pred_caption_score = sentences[0], scores[0]
+            if number > 1:
+                data_sample.pred_caption_scores = scores
+            if self.tokenizer is not None:
+                texts = [self.tokenizer.decode(sentence.tolist()) for sentence in sentences]
+                data_sample.pred_caption = texts[0]
+                if number > 1:
+                    data_sample.pred_captions = texts
+
+    def _write(self, memory: Any, data_samples: Sequence[DetDataSample], device: torch.device) -> Generated:
+        """Sentences about B images as ``test_cfg`` says."""
+        cfg, ids = self.test_cfg, self.special_ids
+        never = ['pad_id', 'bos_id'] + ([] if cfg['write_unknown'] else ['unk_id'])
+        common = dict(
+            {key: cfg[key] for key in ('max_length', 'min_length', 'no_repeat_ngram')},
             eos_id=ids['eos_id'],
             pad_id=ids['pad_id'],
-            suppress=(ids['pad_id'], ids['bos_id'], ids['unk_id']),
-            **self.test_cfg,
+            suppress=[ids[name] for name in never],
         )
-        tokens = result.tokens[:, 0]
-        lengths = sentence_lengths(tokens, ids['eos_id'])
-        scores = result.log_probs[:, 0].sum(-1) / lengths
-        rows = zip(data_samples, tokens.cpu(), lengths.tolist(), scores.tolist(), strict=True)
-        for sample, row, length, score in rows:
-            sample.pred_caption_ids = row[:length]
-            sample.pred_caption_score = score
-            if self.tokenizer is not None:
-                sample.pred_caption = self.tokenizer.decode(row[:length].tolist())
+        decoding = self.decoder.start(memory)
+        start = torch.full((len(data_samples),), ids['bos_id'], device=device)
+        if cfg['top_p'] is None:
+            return generate(decoding, start, **{key: cfg[key] for key in SEARCH_KEYS}, **common)
+        seeds = None
+        if cfg['seed'] is not None:
+            names = [f'{cfg["seed"]} {data_sample.get("img_id")}' for data_sample in data_samples]
+            seeds = [zlib.crc32(name.encode()) for name in names]
+        return sample(
+            decoding,
+            start,
+            num_samples=cfg['num_captions'],
+            top_p=cfg['top_p'],
+            temperature=cfg['temperature'],
+            seeds=seeds,
+            **common,
+        )
 
 
 def _check_batch(feats: Sequence[Tensor], data_samples: Sequence[DetDataSample]) -> None:
@@ -214,6 +259,14 @@ def _check_test_cfg(test_cfg: dict, max_length: int) -> dict:
     if unknown:
         raise ValueError(f'test_cfg of the caption head has unknown keys {unknown}; it takes {sorted(TEST_CFG)}')
     cfg = {**TEST_CFG, 'max_length': min(20, max_length), **test_cfg}
+    draws = cfg['top_p'] is not None
+    useless = sorted(set(test_cfg) & set(SEARCH_KEYS if draws else SAMPLE_KEYS))
+    if useless:
+        raise ValueError(f'test_cfg of the caption head: {useless} mean nothing with top_p={cfg["top_p"]}')
+    if cfg['num_captions'] < 1 or (not draws and cfg['num_captions'] > cfg['beam_size']):
+        raise ValueError(
+            f'test_cfg.num_captions={cfg["num_captions"]} must be at least 1 and at most beam_size={cfg["beam_size"]}'
+        )
     if cfg['max_length'] > max_length:
         raise ValueError(f'test_cfg.max_length={cfg["max_length"]} exceeds max_length={max_length} of the caption head')
     return cfg

@@ -8,6 +8,7 @@ from mmdet.models.layers import SinePositionalEncoding
 from torch import Tensor, nn
 
 from mmyolor_mtl.models.layers.caption_decoder import CaptionDecoder, ImageMemory
+from mmyolor_mtl.models.layers.caption_encoder import CaptionEncoder
 from mmyolor_mtl.registry import MODELS
 
 from .base_caption_head import BaseCaptionHead, Region
@@ -18,25 +19,27 @@ class CaptionHead(BaseCaptionHead):
     """Write a sentence about a picture (REFERENCE_SPEC 2.6, wired as in 8.2).
 
     Each feature level passes a biased 1x1 convolution to D channels; the flattened levels are the memory that a
-    pre-norm transformer decoder attends to. With the defaults and V = 30,522 it has 34,028,090 parameters.
+    pre-norm transformer decoder attends to. With the defaults and V = 30,522 it has 34,028,090 parameters. The paper
+    leaves the encoder of a full transformer out; ``num_encoder_layers=6`` puts it back (7,890,944 parameters).
 
     Args:
         in_channels: Channels of each level.
         strides: Pixels that a cell of each level covers.
         source: Where the shell takes the levels from, 'backbone' or 'neck'.
         embed_dims: Width D, a multiple of 4.
+        num_encoder_layers: Layers that let the places of the memory look at each other before the decoder does. Their
+            cost grows with the square of the number of places, so give them few levels.
         num_layers: Decoder layers.
         num_heads: Attention heads.
         feedforward_channels: Width inside the feed-forward of a layer.
         mlp_channels: Width inside the output MLP.
-        dropout: Dropout of the decoder.
+        dropout: Dropout of encoder and decoder.
         max_length: Longest caption T in tokens, start token included.
         vocab_size: Vocabulary V; defaults to the tokenizer's.
         tokenizer: Config of the tokenizer. A head without one predicts ids, and takes them to be ``WordTokenizer``'s.
         loss_weight: Weight of the loss.
         label_smoothing: Share of the target probability that is spread over the vocabulary.
-        test_cfg: Any of ``beam_size`` (3; 1 is greedy), ``max_length`` (20 tokens, end token included),
-            ``min_length`` (0) and ``length_penalty`` (0); see ``text.generation.generate``.
+        test_cfg: How captions are written, as of :class:`BaseCaptionHead`.
         init_cfg: MMEngine's initialisation config. Without it the decoder's own Xavier values stay.
 
     Raises:
@@ -56,6 +59,7 @@ class CaptionHead(BaseCaptionHead):
         strides: Sequence[int] = (8, 16, 32),
         source: str = 'backbone',
         embed_dims: int = 256,
+        num_encoder_layers: int = 0,
         num_layers: int = 6,
         num_heads: int = 8,
         feedforward_channels: int = 2048,
@@ -80,6 +84,8 @@ class CaptionHead(BaseCaptionHead):
         )
         if len(in_channels) != len(strides):
             raise ValueError(f'in_channels={tuple(in_channels)} and strides={tuple(strides)} must name the same levels')
+        if num_encoder_layers < 0:
+            raise ValueError(f'num_encoder_layers={num_encoder_layers} must be at least 0')
         if source not in ('backbone', 'neck'):
             raise ValueError(f"source={source!r} must be 'backbone' or 'neck'")
         if embed_dims % 4:
@@ -88,15 +94,16 @@ class CaptionHead(BaseCaptionHead):
         self.strides = tuple(strides)
         self.projections = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in in_channels)
         self.position = SinePositionalEncoding(embed_dims // 2, normalize=True)
+        kwargs = dict(
+            embed_dims=embed_dims, num_heads=num_heads, feedforward_channels=feedforward_channels, dropout=dropout
+        )
+        self.encoder = CaptionEncoder(num_layers=num_encoder_layers, **kwargs) if num_encoder_layers else None
         self.decoder = CaptionDecoder(
             vocab_size=self.vocab_size,
             max_length=max_length,
-            embed_dims=embed_dims,
             num_layers=num_layers,
-            num_heads=num_heads,
-            feedforward_channels=feedforward_channels,
             mlp_channels=mlp_channels,
-            dropout=dropout,
+            **kwargs,
             pad_id=self.special_ids['pad_id'],
         )
 
@@ -106,7 +113,7 @@ class CaptionHead(BaseCaptionHead):
         regions: Sequence[Region | None] | None = None,
         shared: Mapping[str, Any] | None = None,
     ) -> ImageMemory:
-        """Project the levels and join them to one memory.
+        """Project the levels, join them to one memory, and encode it where there is an encoder.
 
         Args:
             feats: A map (B, C, H, W) for each level.
@@ -135,11 +142,12 @@ class CaptionHead(BaseCaptionHead):
         valid = torch.cat(masks, 1)
         # Attention without a mask is faster, and most batches need none.
         full = regions is None or bool(valid.all())
-        return ImageMemory(
+        memory = ImageMemory(
             torch.cat(contents, 2).transpose(1, 2),
             torch.cat(positions, 2).transpose(1, 2),
             None if full else valid.to(feats[0].device),
         )
+        return memory if self.encoder is None else self.encoder(memory)
 
 
 def _region_mask(regions: Sequence[Region | None], shape: tuple[int, int], stride: int) -> Tensor:

@@ -39,7 +39,7 @@ class RegionCaptionHead(BaseCaptionHead):
         tokenizer: Config of the tokenizer. A head without one predicts ids, and takes them to be ``WordTokenizer``'s.
         loss_weight: Weight of the loss.
         label_smoothing: Share of the target probability that is spread over the vocabulary.
-        test_cfg: As of :class:`CaptionHead`.
+        test_cfg: How captions are written, as of :class:`BaseCaptionHead`.
         norm_cfg: Config of the norm layers of the projections.
         act_cfg: Config of their activations.
         init_cfg: Config of the initialisation of the convolutions.

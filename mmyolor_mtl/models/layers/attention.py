@@ -69,3 +69,15 @@ class MultiHeadAttention(nn.Module):
             is_causal=is_causal,
         )
         return self.out_proj(out.transpose(1, 2).flatten(2))
+
+
+def reset_transformer(*parts: nn.Module) -> None:
+    """Initialise as CATR does: Xavier on every matrix, tables of embeddings included; no bias in attention."""
+    for part in parts:
+        for parameter in part.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
+        for module in part.modules():
+            if isinstance(module, MultiHeadAttention):
+                for linear in (module.q_proj, module.k_proj, module.v_proj, module.out_proj):
+                    nn.init.zeros_(linear.bias)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .attention import KeyValue, MultiHeadAttention
+from .attention import KeyValue, MultiHeadAttention, reset_transformer
 
 
 class ImageMemory(NamedTuple):
@@ -128,18 +128,8 @@ class CaptionDecoder(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(mlp_channels, vocab_size),
         )
-        self._reset_parameters()
-
-    def _reset_parameters(self) -> None:
-        """Xavier on every matrix of the transformer, embeddings included; the output MLP keeps PyTorch's default."""
-        for part in (self.embeddings, self.layers):
-            for parameter in part.parameters():
-                if parameter.dim() > 1:
-                    nn.init.xavier_uniform_(parameter)
-        for module in self.layers.modules():
-            if isinstance(module, MultiHeadAttention):
-                for linear in (module.q_proj, module.k_proj, module.v_proj, module.out_proj):
-                    nn.init.zeros_(linear.bias)
+        # The output MLP keeps PyTorch's default.
+        reset_transformer(self.embeddings, self.layers)
 
     def project_memory(self, memory: ImageMemory) -> list[KeyValue]:
         """Keys and values of the image for each layer; all the work that depends on the image alone."""

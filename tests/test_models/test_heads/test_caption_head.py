@@ -65,6 +65,12 @@ def test_parameter_counts_of_the_80m_model():
     assert (head.task, head.source) == ('cap', 'backbone')
 
 
+def test_parameters_of_the_full_encoder_decoder():
+    """REFERENCE_SPEC 2.6: CATR's encoder is what the paper leaves out."""
+    sizes = [sum(p.numel() for p in CaptionHead(vocab_size=30522, num_encoder_layers=n).parameters()) for n in (0, 6)]
+    assert sizes == [34_028_090, 34_028_090 + 7_890_944]
+
+
 def detr_position(mask, feats=16):
     """Position of one image cell by cell, from the words of REFERENCE_SPEC 2.6; mask (H, W) -> (H * W, 2 * feats)."""
     height, width = mask.shape
@@ -110,9 +116,22 @@ def test_memory_has_no_mask_where_none_is_needed():
     torch.testing.assert_close(whole.position[1:], head.memory(feats).position)
 
 
-def test_padding_changes_nothing():
+def test_encoder_works_on_the_joined_memory():
+    head, feats = tiny(num_encoder_layers=2).eval(), levels()
+    memory = head.memory(feats, [(8, 17, 90, 64), None])
+    plain = tiny().eval()
+    plain.load_state_dict(head.state_dict(), strict=False)
+    before = plain.memory(feats, [(8, 17, 90, 64), None])
+    torch.testing.assert_close(memory.content, head.encoder(before).content)
+    assert not torch.allclose(memory.content, before.content, atol=1e-2)
+    head.train().loss(feats, samples([2, 5, 6, 3], [2, 7, 3]))['loss_cap_ce'].backward()
+    assert not [name for name, p in head.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+@pytest.mark.parametrize('num_encoder_layers', [0, 2])
+def test_padding_changes_nothing(num_encoder_layers):
     """A picture letterboxed into a view gives the logits of the picture alone, whatever the padding holds."""
-    head, small = tiny().eval(), levels(1, 32, 64)
+    head, small = tiny(num_encoder_layers=num_encoder_layers).eval(), levels(1, 32, 64)
     big = tuple(F.pad(f, (16 // s, 16 // s, 16 // s, 16 // s), value=9.0) for f, s in zip(small, (8, 16), strict=True))
     region = (16, 16, 80, 48)
     alone, padded = head.memory(small), head.memory(big, [region])
@@ -234,7 +253,12 @@ def test_longest_caption_fits():
         (dict(source='body'), "source='body'"),
         (dict(embed_dims=30), 'embed_dims=30'),
         (dict(num_heads=5), 'num_heads=5'),
+        (dict(num_encoder_layers=-1), 'num_encoder_layers=-1'),
         (dict(test_cfg=dict(beams=3)), 'beams.*beam_size'),
+        (dict(test_cfg=dict(num_captions=4)), 'num_captions=4.*at most beam_size=3'),
+        (dict(test_cfg=dict(num_captions=0)), 'num_captions=0'),
+        (dict(test_cfg=dict(seed=1)), r"\['seed'\] mean nothing with top_p=None"),
+        (dict(test_cfg=dict(top_p=0.9, beam_size=2)), r"\['beam_size'\] mean nothing with top_p=0.9"),
         (dict(test_cfg=dict(max_length=17)), 'max_length=17 exceeds max_length=16'),
     ],
 )
@@ -264,6 +288,88 @@ def test_predict_without_tokenizer_writes_ids(beam_size):
         one = tuple(f[i : i + 1] for f in feats)
         log_probs = head.decoder(torch.cat([torch.tensor([2]), ids[:-1]])[None], head.memory(one))[0].log_softmax(-1)
         assert sample.pred_caption_score == pytest.approx(log_probs.gather(1, ids[:, None]).mean().item(), abs=1e-5)
+
+
+def mean_log_prob(head, feats, ids):
+    log_probs = head.decoder(torch.cat([torch.tensor([2]), ids[:-1]])[None], head.memory(feats))[0].log_softmax(-1)
+    return log_probs.gather(1, ids[:, None]).mean().item()
+
+
+@pytest.mark.parametrize('test_cfg', [dict(beam_size=4), dict(top_p=0.9, temperature=0.8, seed=5)])
+def test_several_captions_an_image(tokenizer, test_cfg):
+    head = tiny(tokenizer=tokenizer, test_cfg=dict(num_captions=3, max_length=6, **test_cfg)).eval()
+    data, feats = [DetDataSample(), DetDataSample()], levels()
+    head.predict(feats, data)
+    for i, sample in enumerate(data):
+        assert len(sample.pred_captions) == len(sample.pred_caption_scores) == 3
+        assert (sample.pred_caption, sample.pred_caption_score) == (
+            sample.pred_captions[0],
+            sample.pred_caption_scores[0],
+        )
+        one = tuple(f[i : i + 1] for f in feats)
+        want = mean_log_prob(head, one, sample.pred_caption_ids)
+        assert sample.pred_caption_score == pytest.approx(want, abs=1e-5)
+    if 'top_p' in test_cfg:
+        assert data[0].pred_caption_scores == sorted(data[0].pred_caption_scores, reverse=True)
+    single = [DetDataSample()]
+    head.test_cfg['num_captions'] = 1
+    head.predict(tuple(f[:1] for f in feats), single)
+    assert 'pred_captions' not in single[0] and 'pred_caption_scores' not in single[0]
+
+
+def test_beams_that_hold_no_sentence_are_left_out():
+    """Two words and an end: with no word twice there are but five sentences, of which one has no word."""
+    head = tiny(vocab_size=6, test_cfg=dict(beam_size=10, num_captions=10, max_length=6, no_repeat_ngram=1)).eval()
+    data = [DetDataSample()]
+    head.predict(levels(1), data)
+    assert len(data[0].pred_caption_scores) == 5
+    assert all(math.isfinite(score) for score in data[0].pred_caption_scores)
+
+
+def test_drawn_captions_depend_on_seed_and_image_alone():
+    def draw(order, seed):
+        head.test_cfg['seed'] = seed
+        data = [DetDataSample(metainfo=dict(img_id=i)) for i in order]
+        head.predict(tuple(f[order] for f in feats), data)
+        return {sample.img_id: sample.pred_caption_ids.tolist() for sample in data}
+
+    head, feats = tiny(test_cfg=dict(top_p=1.0, seed=0)).eval(), levels(4)
+    together = draw([0, 1, 2, 3], 0)
+    assert together == {**draw([3], 0), **draw([2, 0], 0), **draw([1], 0)}
+    assert together != draw([0, 1, 2, 3], 1)
+
+
+def test_the_unknown_word_is_written_only_where_it_is_allowed():
+    head, feats = tiny(test_cfg=dict(beam_size=1)).eval(), levels(1)
+    with torch.no_grad():
+        head.decoder.output[-1].bias[1] = 50.0
+    found = []
+    for head.test_cfg['write_unknown'] in (False, True):
+        data = [DetDataSample()]
+        head.predict(feats, data)
+        found.append(set(data[0].pred_caption_ids.tolist()))
+    assert 1 not in found[0] and found[1] == {1}
+
+
+BERT = ['[PAD]', *(f'[unused{i}]' for i in range(9)), '[UNK]', '[CLS]', '[SEP]', 'a', 'red', 'square', 'on', 'grass']
+
+
+def test_any_tokenizer_serves():
+    """Its ids of start, end and padding reach loss and search."""
+    pytest.importorskip('tokenizers')
+    head = tiny(tokenizer=dict(type='mmyolor_mtl.WordPieceTokenizer', tokens=BERT), max_length=16)
+    assert head.special_ids == dict(pad_id=0, unk_id=10, bos_id=11, eos_id=12)
+    ids, feats = head.tokenizer.encode('A red square on grass'), levels(1)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=3e-3)
+    for _ in range(40):
+        loss = head.loss(feats, samples(ids))['loss_cap_ce']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    data = [DetDataSample()]
+    head.eval().predict(feats, data)
+    assert data[0].pred_caption == 'A red square on grass'
+    assert data[0].pred_caption_ids.tolist() == ids[1:]
 
 
 def test_forward_traces():
