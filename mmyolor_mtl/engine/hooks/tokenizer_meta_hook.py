@@ -1,5 +1,6 @@
 """Keep the vocabulary with the weights that were trained on it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -45,14 +46,22 @@ class TokenizerMetaHook(Hook):
         own = tokenizer.state()
         if own == saved:
             return
-        ours, theirs = own.get('tokens', []), saved.get('tokens', [])
-        first = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), None)
-        where = '' if first is None else f'; the first difference is id {first}: {theirs[first]!r} and {ours[first]!r}'
         raise ValueError(
-            f'the checkpoint was trained with a vocabulary of {len(theirs)} words (size {saved.get("vocab_size")}), '
-            f'the config has one of {len(ours)} (size {own.get("vocab_size")}){where}. Give the vocabulary file of '
-            'that training as tokenizer.vocab_file, or leave TokenizerMetaHook out to train the caption head anew'
+            f'the checkpoint was trained with {_describe(saved)}, the config has {_describe(own)}'
+            f'{_first_difference(saved, own)}. Give the vocabulary file of that training as tokenizer.vocab_file, or '
+            'leave TokenizerMetaHook out to train the caption head anew'
         )
+
+
+def _describe(state: Mapping[str, Any]) -> str:
+    tokens = len(state.get('tokens', ()))
+    return f'a {state.get("type")} of {tokens} tokens (vocab_size {state.get("vocab_size")})'
+
+
+def _first_difference(saved: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    pairs = enumerate(zip(saved.get('tokens', ()), own.get('tokens', ()), strict=False))
+    i, (theirs, ours) = next((pair for pair in pairs if pair[1][0] != pair[1][1]), (None, (None, None)))
+    return '' if i is None else f'; the first difference is id {i}: {theirs!r} and {ours!r}'
 
 
 def _tokenizer_of(runner: Runner) -> Any:
