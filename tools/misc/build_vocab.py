@@ -10,10 +10,11 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmyolor_mtl.models.text import BPETokenizer, WordPieceTokenizer, WordTokenizer
 
-KINDS = dict(word=WordTokenizer, wordpiece=WordPieceTokenizer, bpe=BPETokenizer)
+KINDS: dict[str, Any] = dict(word=WordTokenizer, wordpiece=WordPieceTokenizer, bpe=BPETokenizer)
 
 
 def read_captions(path: str | Path) -> list[str]:

@@ -168,6 +168,26 @@ def test_it_learns_a_sentence_a_picture_and_writes_it():
     assert [sample.pred_caption_ids.tolist() for sample in found] == [ids[1:] for ids in captions]
 
 
+def test_any_tokenizer_serves():
+    """Start, end and padding of a vocabulary that numbers them in its own way."""
+    pytest.importorskip('tokenizers')
+    tokens = ['a', 'red', 'square', '[UNK]', '[PAD]', '[CLS]', '[SEP]']
+    tokenizer = dict(type='mmyolor_mtl.WordPieceTokenizer', tokens=tokens)
+    head = tiny(dropout=0.0, loss_weight=1.0, vocab_size=None, tokenizer=tokenizer).train()
+    assert (head.vocab_size, head.decoder.pad_id) == (7, 4)
+    feats, shared = inputs()
+    captions = [head.tokenizer.encode('A red square'), [*head.tokenizer.encode('A square'), 4]]
+    optimizer = torch.optim.Adam([p for p in head.parameters() if p.requires_grad], lr=1e-2)
+    for _ in range(80):
+        loss = head.loss(feats, samples(*captions), shared)['loss_cap_ce']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    found = [DetDataSample(metainfo=dict(img_shape=(64, 96))) for _ in captions]
+    head.predict(feats, found, shared)
+    assert [sample.pred_caption for sample in found] == ['A red square', 'A square']
+
+
 def test_bad_input():
     head = tiny()
     feats, shared = inputs()
