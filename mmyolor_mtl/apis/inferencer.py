@@ -235,11 +235,11 @@ def _load_weights(network: torch.nn.Module, checkpoint: Mapping[str, Any], origi
     missing = [key for key in own if key not in state]
     differing = [key for key in own if key in state and own[key].shape != state[key].shape]
     if missing or differing:
-        listed = [
-            f'{len(keys)} {text} (such as {keys[0]})'
-            for text, keys in (('missing', missing), ('of another shape', differing))
-            if keys
-        ]
+        listed = [f'{len(missing)} missing (such as {missing[0]})'] if missing else []
+        if differing:
+            key = differing[0]
+            theirs, ours = tuple(state[key].shape), tuple(own[key].shape)
+            listed.append(f'{len(differing)} of another shape (such as {key}): {theirs} instead of {ours}')
         raise ValueError(f'checkpoint {origin} does not fit the config: weights {", ".join(listed)}')
     # A config with fewer heads than the checkpoint is a way to run faster, so weights left over are no error.
     extra = [key for key in state if key not in own]

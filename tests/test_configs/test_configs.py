@@ -77,7 +77,10 @@ def test_everything_a_config_names_can_be_built(path, vocab_file, tmp_path):
         HOOKS.build(hook)
 
 
-@pytest.mark.parametrize('path', TRAINING_CONFIGS, ids=lambda p: p.stem)
+SELF_CRITICAL = [path for path in TRAINING_CONFIGS if '_scst_' in path.stem]
+
+
+@pytest.mark.parametrize('path', [p for p in TRAINING_CONFIGS if p not in SELF_CRITICAL], ids=lambda p: p.stem)
 def test_training_configs_close_the_mosaic_and_read_captions_where_a_head_does(path, vocab_file):
     cfg = load(path, vocab_file)
     for pipeline in (cfg.train_dataloader.dataset.pipeline, cfg.custom_hooks[0].switch_pipeline):
@@ -85,6 +88,16 @@ def test_training_configs_close_the_mosaic_and_read_captions_where_a_head_does(p
     assert 'MTLMosaic' in str(cfg.train_dataloader.dataset.pipeline)
     assert 'MTLMosaic' not in str(cfg.custom_hooks[0].switch_pipeline)
     assert cfg.train_cfg.max_epochs > cfg.custom_hooks[0].switch_epoch > 0
+
+
+@pytest.mark.parametrize('path', SELF_CRITICAL, ids=lambda p: p.stem)
+def test_self_critical_configs_show_whole_pictures_to_the_caption_head_alone(path, vocab_file):
+    cfg = load(path, vocab_file)
+    (hook,) = (hook for hook in cfg.custom_hooks if hook.type == 'mmyolor_mtl.SelfCriticalHook')
+    assert hook.loss.caption_file == cfg.train_dataloader.dataset.data_root + cfg.train_dataloader.dataset.caption_file
+    steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    assert 'mmyolor_mtl.CaptionView' in steps and 'mmyolor_mtl.MTLMosaic' not in steps
+    assert cfg.load_from and hook.loss.max_length <= cfg.model.heads.cap.max_length
 
 
 @pytest.mark.parametrize('path', TRAINING_CONFIGS, ids=lambda p: p.stem)

@@ -78,6 +78,7 @@ class BaseCaptionHead(TaskHead):
         self.tokenizer = None if tokenizer is None else TOKENIZERS.build({'_scope_': 'mmyolor_mtl', **tokenizer})
         self.vocab_size = _check_vocab_size(vocab_size, self.tokenizer)
         self.special_ids = {k: getattr(self.tokenizer, k, i) for k, i in SPECIAL_IDS.items()}
+        self.self_critical: nn.Module | None = None  # SelfCriticalHook sets it: another loss takes over
         self.test_cfg = _check_test_cfg(test_cfg or {}, max_length)
 
     @abstractmethod
@@ -122,7 +123,7 @@ class BaseCaptionHead(TaskHead):
             shared: What the heads named in ``requires`` left.
 
         Returns:
-            dict: ``loss_cap_ce``.
+            dict: ``loss_cap_ce``; while ``self_critical`` is set, ``loss_cap_scst`` of the samples' ``gt_captions``.
 
         Raises:
             ValueError: A sample has no caption, one that is too long, or ids outside the vocabulary.
@@ -130,11 +131,14 @@ class BaseCaptionHead(TaskHead):
         if not len(data_samples):
             return dict(loss_cap_ce=zero_loss(*feats, *self.parameters()))
         _check_batch(feats, data_samples)
+        regions = [sample.get('caption_region') for sample in data_samples]
+        if self.self_critical is not None:
+            return dict(loss_cap_scst=self.self_critical(self, self.memory(feats, regions, shared), data_samples))
         tokens = self._stack_captions([self._caption_ids(sample) for sample in data_samples])
         # The output MLP holds half of the parameters: it runs on words, not on padding.
         words = (tokens[:, 1:] != self.special_ids['pad_id']).flatten().nonzero()[:, 0].to(feats[0].device)
         tokens = tokens.to(feats[0].device)
-        memory = self.memory(feats, [sample.get('caption_region') for sample in data_samples], shared)
+        memory = self.memory(feats, regions, shared)
         states = self.decoder.hidden(tokens[:, :-1], memory).flatten(0, 1)[words]
         targets = tokens[:, 1:].flatten()[words]
         loss = F.cross_entropy(self.decoder.output(states).float(), targets, label_smoothing=self.label_smoothing)

@@ -1,5 +1,6 @@
 from .ciou import CompleteIoULoss, complete_iou
 from .mask import PrototypeMaskLoss, inside_boxes
+from .self_critical import SelfCriticalLoss
 from .semantic import IndexCrossEntropyLoss, IndexDiceLoss, IndexFocalLoss
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     'IndexDiceLoss',
     'IndexFocalLoss',
     'PrototypeMaskLoss',
+    'SelfCriticalLoss',
     'complete_iou',
     'inside_boxes',
 ]
