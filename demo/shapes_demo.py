@@ -29,7 +29,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--config', default=str(ROOT / CONFIG), help=f'config to train (default: {CONFIG})')
     parser.add_argument('--data', default='data/shapes', help='folder of the scenes (%(default)s)')
     parser.add_argument('--work-dir', default='work_dirs/demo', help='folder for everything that is made (%(default)s)')
-    parser.add_argument('--train', type=int, default=2800, help='training scenes (%(default)s)')
+    parser.add_argument('--train', type=int, default=3500, help='training scenes (%(default)s)')
     parser.add_argument('--val', type=int, default=200, help='unseen scenes (%(default)s)')
     parser.add_argument('--size', type=int, default=192, help='side of the scenes in px (%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='seed of the scenes (%(default)s)')
