@@ -1,6 +1,7 @@
 """Run trained networks from Python."""
 
+from mmyolor_mtl.structures import MTLResult, PanopticSegment
+
 from .inferencer import MTLInferencer
-from .results import MTLResult, PanopticSegment
 
 __all__ = ['MTLInferencer', 'MTLResult', 'PanopticSegment']

@@ -21,10 +21,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmyolor_mtl.registry import INFERENCERS
+from mmyolor_mtl.structures import MTLResult
 from mmyolor_mtl.utils.compat import register_safe_globals
 from mmyolor_mtl.visualization import MTLLocalVisualizer
-
-from .results import MTLResult
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 Input = str | Path | np.ndarray

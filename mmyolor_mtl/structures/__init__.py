@@ -1,0 +1,14 @@
+"""Plain typed results and run-length masks. Nothing here imports torch: exported networks use it without."""
+
+from .results import INSTANCE_OFFSET, MTLResult, PanopticSegment
+from .rle import Rle, decode_rle, encode_mask, encode_window
+
+__all__ = [
+    'INSTANCE_OFFSET',
+    'MTLResult',
+    'PanopticSegment',
+    'Rle',
+    'decode_rle',
+    'encode_mask',
+    'encode_window',
+]

@@ -13,10 +13,11 @@ from mmdet.visualization import DetLocalVisualizer
 from mmengine.dist import master_only
 
 from mmyolor_mtl.registry import VISUALIZERS
+from mmyolor_mtl.utils.arrays import to_numpy
 
 from . import canvas
 from .canvas import Color
-from .views import IGNORED, Objects, View, ground_truth_view, prediction_view, to_numpy
+from .views import IGNORED, Objects, View, ground_truth_view, prediction_view
 
 PANELS = ('objects', 'semantic', 'panoptic', 'caption')
 _VOID: Color = (90, 90, 90)

@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 from mmdet.structures import DetDataSample
 
+from mmyolor_mtl.utils.arrays import to_numpy
+
 from . import canvas
 from .mtl_visualizer import MTLLocalVisualizer
-from .views import View, ground_truth_view, to_numpy
+from .views import View, ground_truth_view
 
 TASKS = ('det', 'ins', 'sem', 'cap')
 _ACCENT = (16, 150, 100)

@@ -7,6 +7,9 @@ import numpy as np
 from mmdet.evaluation import INSTANCE_OFFSET
 from mmdet.structures import DetDataSample
 
+from mmyolor_mtl.structures import decode_rle
+from mmyolor_mtl.utils.arrays import to_numpy
+
 IGNORED = 255
 
 
@@ -87,19 +90,17 @@ def prediction_view(sample: DetDataSample, score_thr: float) -> View:
     return view
 
 
-def to_numpy(values: Any) -> np.ndarray:
-    """Array of a tensor on any device, of mmdet's box and mask containers, or of anything array-like."""
-    if hasattr(values, 'to_ndarray'):
-        return values.to_ndarray()
-    values = getattr(values, 'tensor', values)
-    return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)
-
-
 def _objects(instances: Any) -> Objects:
     labels = to_numpy(instances.labels)
     scores = to_numpy(instances.scores) if 'scores' in instances else None
-    masks = to_numpy(instances.masks).astype(bool) if 'masks' in instances else None
+    masks = _masks(instances.masks) if 'masks' in instances else None
     return Objects(to_numpy(instances.bboxes).reshape(-1, 4), labels, scores, masks)
+
+
+def _masks(masks: Any) -> np.ndarray | None:
+    if not isinstance(masks, list):
+        return to_numpy(masks).astype(bool)
+    return np.stack([decode_rle(mask) for mask in masks]) if masks else None
 
 
 def _merge_layers(layers: np.ndarray) -> np.ndarray:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmdet.evaluation import INSTANCE_OFFSET
-from mmdet.structures import DetDataSample
-from pycocotools import mask as mask_utils
 
-from mmyolor_mtl.visualization.views import to_numpy
+from mmyolor_mtl.utils.arrays import to_numpy
+
+from .rle import Rle, encode_mask
+
+# A panoptic id is class + INSTANCE_OFFSET * number of the instance, as in mmdet.
+INSTANCE_OFFSET = 1000
 
 
 @dataclass
@@ -62,7 +64,7 @@ class MTLResult:
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     class_names: list[str] = field(default_factory=list)
-    masks: list[dict[str, Any]] | None = None
+    masks: list[Rle] | None = None
     sem_seg: np.ndarray | None = None
     sem_names: list[str] = field(default_factory=list)
     panoptic: np.ndarray | None = None
@@ -73,7 +75,7 @@ class MTLResult:
 
     @classmethod
     def from_sample(
-        cls, sample: DetDataSample, dataset_meta: Mapping[str, Any], image: str | None = None, score_thr: float = 0.0
+        cls, sample: Any, dataset_meta: Mapping[str, Any], image: str | None = None, score_thr: float = 0.0
     ) -> 'MTLResult':
         """Read the predictions of a data sample.
 
@@ -111,8 +113,10 @@ class MTLResult:
         self.labels = to_numpy(instances.labels).astype(np.int64)[order]
         self.class_names = [_name(names, label) for label in self.labels]
         if 'masks' in instances:
-            masks = to_numpy(instances.masks)
-            self.masks = [encode_mask(masks[i]) for i in order]
+            masks = instances.masks
+            if not isinstance(masks, list):  # of run lengths already
+                masks = [encode_mask(mask) for mask in to_numpy(masks)]
+            self.masks = [masks[i] for i in order]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready form: numbers, strings, lists and dicts only.
@@ -182,12 +186,6 @@ class MTLResult:
             }
             for i in np.argsort(-counts, kind='stable')
         ]
-
-
-def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """COCO run-length encoding of a mask (H,W), with ``counts`` as str so that it fits into JSON."""
-    rle = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {'size': [int(side) for side in rle['size']], 'counts': rle['counts'].decode('ascii')}
 
 
 def _segments(panoptic: np.ndarray, names: Sequence[str], num_things: int, void: int) -> list[PanopticSegment]:

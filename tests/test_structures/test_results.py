@@ -1,5 +1,6 @@
 import json
 
+import mmdet.evaluation
 import numpy as np
 import pytest
 import torch
@@ -7,8 +8,7 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
 
-from mmyolor_mtl.apis import MTLResult
-from mmyolor_mtl.apis.results import encode_mask
+from mmyolor_mtl.structures import INSTANCE_OFFSET, MTLResult, encode_mask
 
 META = dict(classes=('cat', 'dog'), stuff_classes=('grass', 'sky'), extra_classes=('other',))
 
@@ -91,8 +91,12 @@ def test_errors_are_results_too(tmp_path):
         result.save(tmp_path / 'x.txt')
 
 
-def test_encode_mask_round_trip():
-    mask = np.random.default_rng(0).random((13, 17)) > 0.5
-    rle = encode_mask(mask)
-    assert isinstance(rle['counts'], str) and rle['size'] == [13, 17]
-    assert np.array_equal(mask_utils.decode(rle), mask)
+def test_masks_that_are_run_lengths_already(sample):
+    dense = MTLResult.from_sample(sample, META)
+    masks = sample.pred_instances.masks.numpy()
+    sample.pred_instances.masks = [encode_mask(mask) for mask in masks]
+    assert MTLResult.from_sample(sample, META).masks == dense.masks
+
+
+def test_instance_offset_is_that_of_mmdet():
+    assert INSTANCE_OFFSET == mmdet.evaluation.INSTANCE_OFFSET
