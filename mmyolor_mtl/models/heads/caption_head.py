@@ -133,7 +133,7 @@ class CaptionHead(BaseCaptionHead):
             raise ValueError(f'{len(regions)} regions do not fit {feats[0].shape[0]} images')
         height, width = (side * self.strides[0] for side in feats[0].shape[-2:])
         whole = (0.0, 0.0, float(width), float(height))
-        given = [None] * feats[0].shape[0] if regions is None else regions
+        given = [None] if regions is None else regions
         shown = torch.tensor([whole if region is None else region for region in given])
         masks = [cell_mask(shown, feat.shape[-2:], stride) for feat, stride in zip(feats, self.strides, strict=True)]
         for region, *levels in zip(given, *masks, strict=True):
