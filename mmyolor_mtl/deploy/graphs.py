@@ -1,71 +1,83 @@
-"""The two graphs that are exported: what the network sees in a picture, and one word of a caption."""
+"""The two graphs that are exported: what the network sees in a picture, and one more word of a caption."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mmyolor_mtl.models.detectors import YOLORMTL
-from mmyolor_mtl.models.heads import CaptionHead, RegionCaptionHead
-from mmyolor_mtl.models.heads.base_caption_head import BaseCaptionHead
+from mmyolor_mtl.models.heads import RegionCaptionHead
 from mmyolor_mtl.models.heads.caption_head import cell_mask
-from mmyolor_mtl.models.layers.attention import KeyValue
+from mmyolor_mtl.models.layers.attention import KeyValue, MultiHeadAttention
 from mmyolor_mtl.models.task_modules import distances_to_boxes
+
+_RAW_OUTPUTS = {'ins': ('mask_coefs', 'mask_protos'), 'sem': ('sem_logits',)}
 
 
 class VisionGraph(nn.Module):
-    """Everything that depends on the picture alone, before any choice is made.
+    """Everything that depends on the picture alone, before anything is chosen.
 
     Args:
-        model: The network in its deploy form.
-
-    Attributes:
-        output_names: Names of the outputs, in order: ``boxes`` (B, N, 4) xyxy px of the input and ``scores`` (B, N, C)
-            in [0, 1]; ``mask_coefs`` (B, N, M) and ``mask_protos`` (B, M, H/4, W/4); ``sem_logits`` (B, S, H/4, W/4);
-            ``memory_0``, ...: what :class:`CaptionStep` looks at. Those of heads that the network lacks are absent.
+        model: The network in its deploy form; its caption decoder is changed for the export.
 
     Shapes:
         image (B, 3, H, W), RGB in [0, 1], H and W multiples of 32; region (B, 4), the part of the input that shows the
-        picture, xyxy px, which only networks with a :class:`CaptionHead` take.
+        picture, xyxy px, if :attr:`takes_region` -> a tensor for each of :attr:`output_names`.
     """
 
     def __init__(self, model: YOLORMTL) -> None:
         super().__init__()
         self.model = model
-        self.output_names: list[str] = []
+        if 'cap' in model.heads:
+            _prepare_attention(model.heads['cap'])
+
+    @property
+    def takes_region(self) -> bool:
+        """Whether the caption head looks at the picture without the bars of its letterbox."""
+        head = self.model.heads['cap'] if 'cap' in self.model.heads else None
+        return head is not None and not isinstance(head, RegionCaptionHead)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """``boxes`` (B, N, 4) xyxy px of the input and ``scores`` (B, N, C) in [0, 1]; ``mask_coefs`` (B, N, M) and
+        ``mask_protos`` (B, M, H/4, W/4); ``sem_logits`` (B, S, H/4, W/4); ``memory_0``, ...: what :class:`CaptionStep`
+        looks at. Those of heads that the network lacks are absent.
+        """
+        names: list[str] = []
+        for task in self.model.heads:
+            if task == 'cap':
+                names += memory_names(self.model.heads['cap'])
+            else:
+                names += ['boxes', 'scores'] if task == 'det' else _RAW_OUTPUTS[task]
+        return tuple(names)
 
     def forward(self, image: Tensor, region: Tensor | None = None) -> tuple[Tensor, ...]:
         """Run all heads."""
         model = self.model
         feats = model.extract_feat(image, tuple({'backbone', *(head.source for head in model.heads.values())}))
-        shared: dict[str, Any] = {}
-        outputs: dict[str, Tensor] = {}
+        shared: dict[str, Tensor] = {}
+        outputs: list[Tensor] = []
         for task, head in model.heads.items():
             if task == 'cap':
-                memory = _memory(head, feats[head.source], region, shared)
-                outputs.update({f'memory_{i}': part for i, part in enumerate(memory)})
+                outputs += _memory(head, feats[head.source], region, shared)
                 continue
             raw = head(feats[head.source])
             shared.update(raw)
             if task == 'det':
                 points, stride = head.anchors(feats[head.source])
                 distances = head.inference_branches.projection(raw['box_dists'])
-                outputs['boxes'] = distances_to_boxes(points, distances * stride)
-                outputs['scores'] = raw['cls_logits'].sigmoid()
+                outputs += [distances_to_boxes(points, distances * stride), raw['cls_logits'].sigmoid()]
             else:
-                outputs.update({name: raw[name] for name in OUTPUTS[task]})
-        self.output_names = list(outputs)
-        return tuple(outputs.values())
-
-
-OUTPUTS = {'ins': ('mask_coefs', 'mask_protos'), 'sem': ('sem_logits',)}
+                outputs += [raw[name] for name in _RAW_OUTPUTS[task]]
+        return tuple(outputs)
 
 
 class CaptionStep(nn.Module):
     """One more token for each of K sentences about each of B pictures.
 
     Args:
-        head: The caption head.
+        head: The caption head of a network that :class:`VisionGraph` was made of.
 
     Shapes:
         tokens (B, K) int64; cache (B, K, L, 2, heads, T, D / heads), keys and values of the T tokens before in each of
@@ -73,37 +85,89 @@ class CaptionStep(nn.Module):
         token, and the cache with T + 1.
     """
 
-    def __init__(self, head: BaseCaptionHead) -> None:
+    def __init__(self, head: nn.Module) -> None:
         super().__init__()
         self.head = head
 
+    @property
+    def cache_shape(self) -> tuple[int, int, int]:
+        """Layers, heads and channels a head of the cache."""
+        attention = _self_attention(self.head.decoder.layers[0])
+        return len(self.head.decoder.layers), attention.num_heads, attention.q_proj.out_features // attention.num_heads
+
     def forward(self, tokens: Tensor, cache: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
         """Write one token."""
-        past = [
-            (cache[:, :, i, 0].flatten(0, 1), cache[:, :, i, 1].flatten(0, 1)) for i in range(cache.shape[2])
-        ]
-        logits, seen = _step(self.head, tokens.flatten(), cache.shape[5], memory, past)
-        shape = tokens.shape
-        log_probs = logits.log_softmax(-1).unflatten(0, shape)
-        new = torch.stack([torch.stack(pair, 1) for pair in seen], 1).unflatten(0, shape)
-        return log_probs, new
+        past = [(cache[:, :, i, 0].flatten(0, 1), cache[:, :, i, 1].flatten(0, 1)) for i in range(cache.shape[2])]
+        decoder, place = self.head.decoder, cache.shape[5]
+        if isinstance(self.head, RegionCaptionHead):
+            images = [((a, b), (c, d)) for a, b, c, d in zip(*(memory[i::4] for i in range(4)), strict=True)]
+            logits, seen = decoder.step(tokens.flatten(), place, images, past)
+        else:
+            pairs = list(zip(memory[1::2], memory[2::2], strict=True))
+            logits, seen = decoder.step(tokens.flatten(), place, pairs, memory[0], past)
+        new = torch.stack([torch.stack(pair, 1) for pair in seen], 1)
+        return logits.log_softmax(-1).unflatten(0, tokens.shape), new.unflatten(0, tokens.shape)
 
 
-def _memory(head: BaseCaptionHead, feats, region, shared) -> list[Tensor]:
+class ExportedAttention(nn.Module):
+    """Attention to the picture that keeps its keys as the product with the queries wants them.
+
+    The fused attention that PyTorch exports would turn and scale all keys of the picture for every word.
+
+    Args:
+        attention: What it stands for.
+    """
+
+    def __init__(self, attention: MultiHeadAttention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def project(self, keys: Tensor, values: Tensor) -> KeyValue:
+        """Project a memory (B, N, D) to keys (B, heads, D / heads, N) and values (B, heads, N, D / heads)."""
+        key, value = self.attention.project(keys, values)
+        return key.transpose(2, 3), value
+
+    def forward(self, queries: Tensor, key_value: KeyValue, *, mask: Tensor | None = None) -> Tensor:
+        """Attend (B, T, D); ``mask`` (B, 1, 1, N) float is added: 0, or -inf where nobody may look."""
+        attention = self.attention
+        query = attention.q_proj(queries).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+        scores = (query * query.shape[-1] ** -0.5) @ key_value[0]
+        weights = (scores if mask is None else scores + mask).softmax(-1)
+        return attention.out_proj((weights @ key_value[1]).transpose(1, 2).flatten(2))
+
+
+def memory_names(head: Any) -> list[str]:
+    """Names of what a caption head keeps of the picture: a mask where it has one, then keys and values a layer."""
+    layers = len(head.decoder.layers)
+    count = 4 * layers if isinstance(head, RegionCaptionHead) else 1 + 2 * layers
+    return [f'memory_{i}' for i in range(count)]
+
+
+def _prepare_attention(head: Any) -> None:
+    for layer in head.decoder.layers:
+        if isinstance(head, RegionCaptionHead):
+            parts = [(layer.grid_attn, 'attention'), (layer.region_attn, 'attention')]
+        else:
+            parts = [(layer, 'cross_attn')]
+        for owner, name in parts:
+            if not isinstance(getattr(owner, name), ExportedAttention):
+                setattr(owner, name, ExportedAttention(getattr(owner, name)))
+
+
+def _self_attention(layer: Any) -> MultiHeadAttention:
+    return getattr(layer.self_attn, 'attention', layer.self_attn)
+
+
+def _memory(head: Any, feats: Sequence[Tensor], region: Tensor | None, shared: Mapping[str, Tensor]) -> list[Tensor]:
+    """What a caption head keeps of the picture, in the order of :func:`memory_names`."""
     if isinstance(head, RegionCaptionHead):
         memories = head.memory(feats, None, shared)
         return [part for layer in head.decoder.layers for pair in layer.project(memories) for part in pair]
+    assert region is not None
     masks = [cell_mask(region, feat.shape[-2:], stride) for feat, stride in zip(feats, head.strides, strict=True)]
     memory = head.memory_of_cells(feats, masks)
+    hidden = torch.zeros_like(memory.content[..., 0]).masked_fill(~memory.mask, float('-inf'))
     if head.encoder is not None:
         memory = head.encoder(memory)
     pairs = head.decoder.project_memory(memory)
-    return [memory.mask, *(part for pair in pairs for part in pair)]
-
-
-def _step(head, tokens, place, memory, past):
-    if isinstance(head, RegionCaptionHead):
-        images = [((a, b), (c, d)) for a, b, c, d in zip(*(memory[i::4] for i in range(4)), strict=True)]
-        return head.decoder.step(tokens, place, images, past)
-    mask, pairs = memory[0], list(zip(memory[1::2], memory[2::2], strict=True))
-    return head.decoder.step(tokens, place, pairs, mask[:, None, None], past)
+    return [hidden[:, None, None], *(part for pair in pairs for part in pair)]
