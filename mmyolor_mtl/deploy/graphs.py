@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmyolor_mtl.models.detectors import YOLORMTL
+from mmyolor_mtl.models.detectors.yolor_mtl import YOLORMTL, Features
 from mmyolor_mtl.models.heads import RegionCaptionHead
 from mmyolor_mtl.models.heads.caption_head import cell_mask
 from mmyolor_mtl.models.layers.attention import KeyValue, MultiHeadAttention
 from mmyolor_mtl.models.task_modules import distances_to_boxes
 
-_RAW_OUTPUTS = {'ins': ('mask_coefs', 'mask_protos'), 'sem': ('sem_logits',)}
+_OUTPUTS = {'det': ('boxes', 'scores'), 'ins': ('mask_coefs', 'mask_protos'), 'sem': ('sem_logits',)}
 
 
 class VisionGraph(nn.Module):
@@ -45,32 +45,36 @@ class VisionGraph(nn.Module):
         looks at. Those of heads that the network lacks are absent.
         """
         names: list[str] = []
-        for task in self.model.heads:
-            if task == 'cap':
-                names += memory_names(self.model.heads['cap'])
-            else:
-                names += ['boxes', 'scores'] if task == 'det' else _RAW_OUTPUTS[task]
+        for task, head in self.model.heads.items():
+            names += memory_names(head) if task == 'cap' else _OUTPUTS[task]
         return tuple(names)
 
     def forward(self, image: Tensor, region: Tensor | None = None) -> tuple[Tensor, ...]:
         """Run all heads."""
         model = self.model
         feats = model.extract_feat(image, tuple({'backbone', *(head.source for head in model.heads.values())}))
-        shared: dict[str, Tensor] = {}
-        outputs: list[Tensor] = []
-        for task, head in model.heads.items():
-            if task == 'cap':
-                outputs += _memory(head, feats[head.source], region, shared)
-                continue
-            raw = head(feats[head.source])
-            shared.update(raw)
-            if task == 'det':
-                points, stride = head.anchors(feats[head.source])
-                distances = head.inference_branches.projection(raw['box_dists'])
-                outputs += [distances_to_boxes(points, distances * stride), raw['cls_logits'].sigmoid()]
-            else:
-                outputs += [raw[name] for name in _RAW_OUTPUTS[task]]
-        return tuple(outputs)
+        outputs, shared = vision_outputs(model, feats)
+        if 'cap' in model.heads:
+            head = model.heads['cap']
+            outputs.update(zip(memory_names(head), _memory(head, feats[head.source], region, shared), strict=True))
+        return tuple(outputs[name] for name in self.output_names)
+
+
+def vision_outputs(model: YOLORMTL, feats: Features) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Outputs of :class:`VisionGraph` that are not for captions, and the raw outputs that caption heads may need."""
+    outputs: dict[str, Tensor] = {}
+    shared: dict[str, Tensor] = {}
+    for task, head in model.vision_heads.items():
+        raw = head(feats[head.source])
+        shared.update(raw)
+        if task == 'det':
+            points, stride = head.anchors(feats[head.source])
+            distances = head.inference_branches.projection(raw['box_dists'])
+            outputs['boxes'] = distances_to_boxes(points, distances * stride)
+            outputs['scores'] = raw['cls_logits'].sigmoid()
+        else:
+            outputs.update({name: raw[name] for name in _OUTPUTS[task]})
+    return outputs, shared
 
 
 class CaptionStep(nn.Module):
@@ -137,10 +141,16 @@ class ExportedAttention(nn.Module):
 
 
 def memory_names(head: Any) -> list[str]:
-    """Names of what a caption head keeps of the picture: a mask where it has one, then keys and values a layer."""
+    """Names of what a caption head keeps of the picture."""
+    return [f'memory_{i}' for i in range(len(memory_axes(head)))]
+
+
+def memory_axes(head: Any) -> list[int]:
+    """Axis of each part of the memory along which its places stand: a mask (B, 1, 1, N) where the head has one, then
+    for each layer and memory keys (B, heads, D / heads, N) and values (B, heads, N, D / heads).
+    """
     layers = len(head.decoder.layers)
-    count = 4 * layers if isinstance(head, RegionCaptionHead) else 1 + 2 * layers
-    return [f'memory_{i}' for i in range(count)]
+    return [3, 2] * 2 * layers if isinstance(head, RegionCaptionHead) else [3] + [3, 2] * layers
 
 
 def _prepare_attention(head: Any) -> None:
