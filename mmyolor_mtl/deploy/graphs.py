@@ -96,13 +96,14 @@ class CaptionStep(nn.Module):
     @property
     def cache_shape(self) -> tuple[int, int, int]:
         """Layers, heads and channels a head of the cache."""
-        attention = _self_attention(self.head.decoder.layers[0])
-        return len(self.head.decoder.layers), attention.num_heads, attention.q_proj.out_features // attention.num_heads
+        decoder = self.head.decoder
+        attention = next(part for part in decoder.modules() if isinstance(part, MultiHeadAttention))
+        return len(decoder.layers), attention.num_heads, attention.q_proj.out_features // attention.num_heads
 
     def forward(self, tokens: Tensor, cache: Tensor, *memory: Tensor) -> tuple[Tensor, Tensor]:
         """Write one token."""
         past = [(cache[:, :, i, 0].flatten(0, 1), cache[:, :, i, 1].flatten(0, 1)) for i in range(cache.shape[2])]
-        decoder, place = self.head.decoder, cache.shape[5]
+        decoder, place = self.head.decoder, tokens.new_full((1,), cache.shape[5])
         if isinstance(self.head, RegionCaptionHead):
             images = [((a, b), (c, d)) for a, b, c, d in zip(*(memory[i::4] for i in range(4)), strict=True)]
             logits, seen = decoder.step(tokens.flatten(), place, images, past)
@@ -114,28 +115,35 @@ class CaptionStep(nn.Module):
 
 
 class ExportedAttention(nn.Module):
-    """Attention to the picture that keeps its keys as the product with the queries wants them.
+    """Attention in plain products, which every runtime computes well.
 
     The fused attention that PyTorch exports would turn and scale all keys of the picture for every word.
 
     Args:
         attention: What it stands for.
+        turned: Keep the keys as (B, heads, D / heads, N), as the product with the queries wants them.
     """
 
-    def __init__(self, attention: MultiHeadAttention) -> None:
+    def __init__(self, attention: MultiHeadAttention, *, turned: bool) -> None:
         super().__init__()
         self.attention = attention
+        self.turned = turned
 
     def project(self, keys: Tensor, values: Tensor) -> KeyValue:
-        """Project a memory (B, N, D) to keys (B, heads, D / heads, N) and values (B, heads, N, D / heads)."""
+        """Keys, and values (B, heads, N, D / heads), of a memory of N places, both (B, N, D)."""
         key, value = self.attention.project(keys, values)
-        return key.transpose(2, 3), value
+        return key.transpose(2, 3) if self.turned else key, value
 
-    def forward(self, queries: Tensor, key_value: KeyValue, *, mask: Tensor | None = None) -> Tensor:
-        """Attend (B, T, D); ``mask`` (B, 1, 1, N) float is added: 0, or -inf where nobody may look."""
+    def forward(
+        self, queries: Tensor, key_value: KeyValue, *, mask: Tensor | None = None, is_causal: bool = False
+    ) -> Tensor:
+        """Attend (B, T, D); ``mask`` (B, 1, 1, N) float is added: 0, or -inf where nobody may look.
+
+        Words come one by one, so causality needs no mask.
+        """
         attention = self.attention
         query = attention.q_proj(queries).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        scores = (query * query.shape[-1] ** -0.5) @ key_value[0]
+        scores = (query * query.shape[-1] ** -0.5) @ (key_value[0] if self.turned else key_value[0].transpose(2, 3))
         weights = (scores if mask is None else scores + mask).softmax(-1)
         return attention.out_proj((weights @ key_value[1]).transpose(1, 2).flatten(2))
 
@@ -156,16 +164,11 @@ def memory_axes(head: Any) -> list[int]:
 def _prepare_attention(head: Any) -> None:
     for layer in head.decoder.layers:
         if isinstance(head, RegionCaptionHead):
-            parts = [(layer.grid_attn, 'attention'), (layer.region_attn, 'attention')]
+            parts = [(layer.self_attn, 'attention'), (layer.grid_attn, 'attention'), (layer.region_attn, 'attention')]
         else:
-            parts = [(layer, 'cross_attn')]
-        for owner, name in parts:
-            if not isinstance(getattr(owner, name), ExportedAttention):
-                setattr(owner, name, ExportedAttention(getattr(owner, name)))
-
-
-def _self_attention(layer: Any) -> MultiHeadAttention:
-    return getattr(layer.self_attn, 'attention', layer.self_attn)
+            parts = [(layer, 'self_attn'), (layer, 'cross_attn')]
+        for i, (owner, name) in enumerate(parts):
+            setattr(owner, name, ExportedAttention(getattr(owner, name), turned=i > 0))
 
 
 def _memory(head: Any, feats: Sequence[Tensor], region: Tensor | None, shared: Mapping[str, Tensor]) -> list[Tensor]:

@@ -159,7 +159,7 @@ class CaptionDecoder(nn.Module):
     def step(
         self,
         tokens: Tensor,
-        place: int,
+        place: Tensor,
         images: Sequence[KeyValue],
         image_mask: Tensor | None,
         past: Sequence[KeyValue | None],
@@ -168,7 +168,7 @@ class CaptionDecoder(nn.Module):
 
         Args:
             tokens: (R,).
-            place: How many tokens stand before it.
+            place: (1,) int64, how many tokens stand before it.
             images: What :meth:`project_memory` returned for the B images.
             image_mask: (B, 1, 1, N) or None.
             past: Keys and values of the tokens before, for each layer.
@@ -176,7 +176,7 @@ class CaptionDecoder(nn.Module):
         Returns:
             The logits (R, V) of the next token, and the keys and values of all tokens so far.
         """
-        position = self.embeddings.position.weight[place : place + 1]
+        position = self.embeddings.position(place)
         x = self.embeddings(tokens[:, None], position)
         seen = []
         for layer, image, before in zip(self.layers, images, past, strict=True):
@@ -211,7 +211,8 @@ class CachedDecoding:
         decoder = self.decoder
         if self.length >= decoder.max_length:
             raise ValueError(f'token {self.length + 1} is beyond the position table: max_length={decoder.max_length}')
-        logits, self.past = decoder.step(tokens, self.length, self.images, self.image_mask, self.past)
+        place = tokens.new_full((1,), self.length)
+        logits, self.past = decoder.step(tokens, place, self.images, self.image_mask, self.past)
         self.length += 1
         return logits
 

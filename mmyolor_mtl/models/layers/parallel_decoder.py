@@ -202,7 +202,7 @@ class ParallelDecoder(nn.Module):
     def step(
         self,
         tokens: Tensor,
-        place: int,
+        place: Tensor,
         images: Sequence[tuple[KeyValue, KeyValue]],
         past: Sequence[KeyValue | None],
     ) -> tuple[Tensor, list[KeyValue]]:
@@ -210,14 +210,14 @@ class ParallelDecoder(nn.Module):
 
         Args:
             tokens: (R,).
-            place: How many tokens stand before it.
+            place: (1,) int64, how many tokens stand before it.
             images: Keys and values of both memories of the B images, for each layer.
             past: Keys and values of the tokens before, for each layer.
 
         Returns:
             The logits (R, V) of the next token, and the keys and values of all tokens so far.
         """
-        x = self.word(tokens)[:, None] + self.position.weight[place + 1 : place + 2]
+        x = (self.word(tokens) + self.position(place + 1))[:, None]
         seen = []
         for layer, image, before in zip(self.layers, images, past, strict=True):
             new = layer.self_attn.project(x)
@@ -253,7 +253,7 @@ class ParallelDecoding:
         decoder = self.decoder
         if self.length >= decoder.max_length:
             raise ValueError(f'token {self.length + 1} is beyond the position table: max_length={decoder.max_length}')
-        logits, self.past = decoder.step(tokens, self.length, self.images, self.past)
+        logits, self.past = decoder.step(tokens, tokens.new_full((1,), self.length), self.images, self.past)
         self.length += 1
         return logits
 
