@@ -87,7 +87,8 @@ def assert_same(expected, found, *, floats: float = 1e-3, pixels: float = 0.999)
     if expected.masks:
         pairs = zip(expected.masks, order, strict=True)
         same = [agreement(decode_rle(one), decode_rle(found.masks[i])) for one, i in pairs]
-        assert np.mean(same) >= pixels and min(same) >= 0.99
+        # An edge of a box that lies on a pixel's edge may fall to either side: a row or column of one mask.
+        assert np.mean(same) >= pixels and min(same) >= 0.95
     assert found.sem_names == expected.sem_names
     for name in ('sem_seg', 'panoptic'):
         one, other = getattr(expected, name), getattr(found, name)

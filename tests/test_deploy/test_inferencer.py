@@ -42,7 +42,7 @@ def test_equals_the_network(exported, expected, pictures, runtime):
     pytest.importorskip(runtime)
     found = OnnxInferencer(exported, runtime, threads=1)(pictures, batch_size=3, score_thr=0.1)
     assert len({len(result.scores) for result in found}) > 1 and min(len(result.scores) for result in found) > 3
-    assert len({len(np.unique(result.sem_seg)) for result in found}) > 1
+    assert min(len(np.unique(result.sem_seg)) for result in found) > 1
     assert len({result.caption for result in found}) > 1
     for one, other in zip(expected, found, strict=True):
         assert other.image == one.image
