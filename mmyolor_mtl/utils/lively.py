@@ -10,37 +10,30 @@ _LOGIT_SPREAD = 5.0
 _WORD_SPREAD = 4.0
 # How fast the bins of a box's side become unlikely: sides are then two or three cells long.
 _BIN_DECAY = 0.5
-# Scale of the batch norms. At 1 a hundred random layers are chaotic: rounding alone changes what comes out.
-_NORM_SCALE = 0.3
 
 
 @torch.no_grad()
 def make_lively(model: Any, inputs: Tensor, objects: int = 20) -> None:
     """Change the weights of an untrained network, in place, so that it finds something in every picture.
 
-    Fresh weights hardly see the picture: all anchors get one score, and all pixels one class. Here batch norms take
-    the statistics of some pictures, and other pictures should resemble them; the class logits are spread, with a few anchors a picture above a probability of
-    0.5; every semantic class is the likeliest somewhere; and words differ in probability.
+    Fresh weights hardly see the picture: all anchors get one score, and all pixels one class. Here no layer makes its
+    input smaller; the class logits are spread, with some anchors of each picture above a probability of 0.5; many
+    semantic classes are the likeliest somewhere; and words differ in probability.
 
     Args:
         model (YOLORMTL): The network, not in its deploy form.
         inputs (Tensor): (B, 3, H, W) pictures as the network takes them.
-        objects (int): Anchors a picture that get a score above 0.5.
+        objects (int): Anchors a picture, at least, that get a score above 0.5.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all that is seen
-        nn.init.constant_(norm.weight, _NORM_SCALE)
-    model.train()
-    model(inputs)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
     model.eval()
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(_keep_size) for norm in norms]
+    model(inputs)
+    for hook in hooks:
+        hook.remove()
     outputs = model(inputs)
     if 'det' in model.heads:
-        _spread_classes(model.heads['det'], outputs['cls_logits'], objects * len(inputs))
+        _spread_classes(model.heads['det'], outputs['cls_logits'], objects)
     if 'sem' in model.heads:
         classifier = model.heads['sem'].main.classifier
         classifier.bias -= outputs['sem_logits'].mean((0, 2, 3))
@@ -50,10 +43,20 @@ def make_lively(model: Any, inputs: Tensor, objects: int = 20) -> None:
         words.weight *= _WORD_SPREAD / outputs['cap_logits'].std()
 
 
-def _spread_classes(head: Any, logits: Tensor, above: int) -> None:
+def _keep_size(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+    """Scale a layer so that what comes out is as large as what went into the network.
+
+    Statistics for each channel, as training would find them, make a hundred random layers chaotic: rounding alone then
+    changes what comes out, and pictures unlike the first ones drive it out of all bounds.
+    """
+    norm.reset_running_stats()
+    nn.init.constant_(norm.weight, 1 / float(inputs[0].std().clamp(min=1e-6)))
+
+
+def _spread_classes(head: Any, logits: Tensor, objects: int) -> None:
     factor = _LOGIT_SPREAD / logits.std()
-    best = logits.amax(-1).flatten() * factor
-    cut = best.topk(min(above, len(best))).values[-1]
+    best = logits.amax(-1) * factor
+    cut = best.topk(min(objects, best.shape[1]), dim=1).values[:, -1].min()
     for branches in (head.main, head.one_to_one):
         for branch in () if branches is None else branches.cls_branches:
             predictor = branch.predictor
