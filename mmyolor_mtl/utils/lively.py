@@ -1,12 +1,13 @@
 """Random weights that behave like trained ones, for tests and benchmarks of what stands behind a network."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-# Spread of the class logits. As in a trained network most anchors then stay below any threshold.
-_LOGIT_SPREAD = 5.0
+# Spread of the class logits: wide enough for weak anchors, narrow enough for probabilities that differ.
+_LOGIT_SPREAD = 2.5
 _WORD_SPREAD = 4.0
 # How fast the bins of a box's side become unlikely: sides are then two or three cells long.
 _BIN_DECAY = 0.5
@@ -33,7 +34,7 @@ def make_lively(model: Any, inputs: Tensor, objects: int = 20) -> None:
         hook.remove()
     outputs = model(inputs)
     if 'det' in model.heads:
-        _spread_classes(model.heads['det'], outputs['cls_logits'], objects)
+        _spread_classes(model.heads['det'], outputs['cls_logits'], inputs.shape[2:], objects)
     if 'sem' in model.heads:
         classifier = model.heads['sem'].main.classifier
         classifier.bias -= outputs['sem_logits'].mean((0, 2, 3))
@@ -53,14 +54,19 @@ def _keep_size(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
     nn.init.constant_(norm.weight, 1 / float(inputs[0].std().clamp(min=1e-6)))
 
 
-def _spread_classes(head: Any, logits: Tensor, objects: int) -> None:
-    factor = _LOGIT_SPREAD / logits.std()
-    best = logits.amax(-1) * factor
+def _spread_classes(head: Any, logits: Tensor, size: Sequence[int], objects: int) -> None:
+    """Give every class the same mean on every level, then all logits a common spread and a common cut."""
+    cells = [(size[0] // stride) * (size[1] // stride) for stride in head.strides]
+    levels = logits.split(cells, dim=1)
+    means = [level.mean((0, 1)) for level in levels]
+    centred = torch.cat([level - mean for level, mean in zip(levels, means, strict=True)], dim=1)
+    factor = _LOGIT_SPREAD / centred.std()
+    best = centred.amax(-1) * factor
     cut = best.topk(min(objects, best.shape[1]), dim=1).values[:, -1].min()
     for branches in (head.main, head.one_to_one):
-        for branch in () if branches is None else branches.cls_branches:
-            predictor = branch.predictor
-            predictor.weight *= factor
-            predictor.bias.mul_(factor).sub_(cut)
-        for branch in () if branches is None else branches.box_branches:
-            branch.predictor.bias -= _BIN_DECAY * torch.arange(head.reg_max).repeat(4)
+        if branches is None:
+            continue
+        for cls, box, mean in zip(branches.cls_branches, branches.box_branches, means, strict=True):
+            cls.predictor.weight *= factor
+            cls.predictor.bias.sub_(mean).mul_(factor).sub_(cut)
+            box.predictor.bias -= _BIN_DECAY * torch.arange(head.reg_max).repeat(4)
