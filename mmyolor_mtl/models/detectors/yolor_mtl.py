@@ -1,5 +1,6 @@
 """The multi-task shell: backbone -> neck -> {task: head}, and while training an auxiliary branch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmcv.cnn import fuse_conv_bn
@@ -13,6 +14,8 @@ from ...registry import MODELS
 from ..heads.panoptic_fusion import fuse_panoptic
 
 TASKS = ('det', 'ins', 'sem', 'cap')
+# Results that are made of others: a mask belongs to a detection, the panoptic map merges masks and semantic map.
+_MADE_OF = {'ins': ('det',), 'pan': ('ins', 'sem')}
 Features = dict[str, tuple[Tensor, ...]]
 
 
@@ -113,10 +116,13 @@ class YOLORMTL(BaseDetector):
         data_samples: list[DetDataSample] | None = None,
         mode: str = 'tensor',
         caption_inputs: Tensor | None = None,
+        tasks: Sequence[str] | None = None,
     ) -> Any:
-        """As mmdet's detectors, with the weak views beside the inputs in mode 'loss'."""
+        """As mmdet's detectors, with the weak views beside the inputs in mode 'loss' and ``tasks`` in 'predict'."""
         if mode == 'loss':
             return self.loss(inputs, data_samples, caption_inputs)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples, tasks=tasks)
         return super().forward(inputs, data_samples, mode)
 
     def loss(
@@ -161,21 +167,66 @@ class YOLORMTL(BaseDetector):
                 shared.update(other.context(feats[other.source]))
         return head.loss(feats[head.source], samples, shared)
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that :meth:`predict` has results for: those of the heads, and 'pan' where ``test_cfg`` asks for it."""
+        panoptic = 'panoptic' in self.test_cfg and set(_MADE_OF['pan']) <= set(self.heads)
+        return (*self.heads, 'pan') if panoptic else tuple(self.heads)
+
     def predict(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: list[DetDataSample],
+        rescale: bool = True,
+        tasks: Sequence[str] | None = None,
     ) -> list[DetDataSample]:
-        """Predictions of all heads, in the space of the original images unless ``rescale`` is False."""
-        feats = self.extract_feat(batch_inputs, tuple({'backbone', *(head.source for head in self.heads.values())}))
+        """Predictions in the space of the original images unless ``rescale`` is False.
+
+        Args:
+            batch_inputs: (B, 3, H, W).
+            batch_data_samples: The B samples.
+            rescale: Whether boxes, masks and maps are those of the original images.
+            tasks: Which results are wanted, out of :attr:`tasks`; None for all. No other head is run, except for what
+                these need of it, and the samples hold no other results. Masks come with their boxes.
+
+        Raises:
+            ValueError: A task that this model does not have, or none.
+        """
+        wanted = self.wanted_tasks(tasks)
+        run = _with_parts(wanted)
+        # What a head tells other heads is cheaper than its results.
+        told = {name for task in run - {'pan'} for name in self.heads[task].requires}
+        asked = [task for task, head in self.heads.items() if task not in run and told & set(head.provides)]
+        heads = {task: head for task, head in self.heads.items() if task in run or task in asked}
+        feats = self.extract_feat(batch_inputs, tuple({'backbone', *(head.source for head in heads.values())}))
         shared: dict[str, Any] = {}
-        for head in self.heads.values():
-            head.predict(feats[head.source], batch_data_samples, shared, rescale)
-        if 'panoptic' in self.test_cfg and {'ins', 'sem'} <= set(self.heads):
-            for sample in batch_data_samples:
-                panoptic = fuse_panoptic(
-                    sample.pred_instances, sample.pred_sem_seg.sem_seg[0], **self.test_cfg['panoptic']
-                )
-                sample.pred_panoptic_seg = PixelData(sem_seg=panoptic[None])
+        for task, head in heads.items():
+            if task in asked:
+                shared.update(head.context(feats[head.source]))
+            else:
+                head.predict(feats[head.source], batch_data_samples, shared, rescale)
+        if 'pan' in run:
+            self._predict_panoptic(batch_data_samples)
+        for sample in batch_data_samples:
+            _drop_parts(sample, wanted)
         return batch_data_samples
+
+    def wanted_tasks(self, tasks: Sequence[str] | None) -> set[str]:
+        """The given tasks, or all.
+
+        Raises:
+            ValueError: A task that this model does not have, or none.
+        """
+        if tasks is None:
+            return set(self.tasks)
+        if isinstance(tasks, str) or not tasks or not set(tasks) <= set(self.tasks):
+            raise ValueError(f'tasks={tasks!r}: give some of {self.tasks}, which this model has')
+        return set(tasks)
+
+    def _predict_panoptic(self, data_samples: list[DetDataSample]) -> None:
+        for sample in data_samples:
+            panoptic = fuse_panoptic(sample.pred_instances, sample.pred_sem_seg.sem_seg[0], **self.test_cfg['panoptic'])
+            sample.pred_panoptic_seg = PixelData(sem_seg=panoptic[None])
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> dict[str, Any]:
         """Raw outputs by name: ``cls_logits``, ``box_dists``, ``mask_coefs``, ``mask_protos``, ``sem_logits``, ..."""
@@ -202,3 +253,19 @@ class YOLORMTL(BaseDetector):
 
 def _is_trained(part: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _with_parts(tasks: set[str]) -> set[str]:
+    """Tasks together with those that their results are made of."""
+    parts = {part for task in tasks for part in _MADE_OF.get(task, ())}
+    return tasks if parts <= tasks else _with_parts(tasks | parts)
+
+
+def _drop_parts(sample: DetDataSample, wanted: set[str]) -> None:
+    """Take results out of a sample that were only parts of what was wanted."""
+    if not wanted & {'det', 'ins'}:
+        sample.pop('pred_instances', None)
+    elif 'ins' not in wanted:
+        sample.pred_instances.pop('masks', None)
+    if 'sem' not in wanted:
+        sample.pop('pred_sem_seg', None)
