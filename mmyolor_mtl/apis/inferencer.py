@@ -259,6 +259,8 @@ class MTLInferencer(BaseInferencer):
         self.dataset_meta = self._read_dataset_meta(cfg, meta.get('dataset_meta'))
         if hasattr(network, 'switch_to_deploy'):
             network.switch_to_deploy()
+        if 'ins' in getattr(network, 'heads', {}):
+            network.heads['ins'].test_cfg['rle_above'] = 0  # results hold run lengths anyway
         try:
             # The layout in which convolutions are fastest, on CPUs as well.
             network = network.to(device, memory_format=torch.channels_last).eval()

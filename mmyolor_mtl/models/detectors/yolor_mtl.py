@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
@@ -10,8 +11,8 @@ from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
+from ...postprocess import fuse_panoptic
 from ...registry import MODELS
-from ..heads.panoptic_fusion import fuse_panoptic
 
 TASKS = ('det', 'ins', 'sem', 'cap')
 # Results that are made of others: a mask belongs to a detection, the panoptic map merges masks and semantic map.
@@ -206,7 +207,7 @@ class YOLORMTL(BaseDetector):
             else:
                 head.predict(feats[head.source], batch_data_samples, shared, rescale)
         if 'pan' in run:
-            self._predict_panoptic(batch_data_samples)
+            self._predict_panoptic(batch_data_samples, shared['instance_masks'])
         for sample in batch_data_samples:
             _drop_parts(sample, wanted)
         return batch_data_samples
@@ -223,10 +224,12 @@ class YOLORMTL(BaseDetector):
             raise ValueError(f'tasks={tasks!r}: give some of {self.tasks}, which this model has')
         return set(tasks)
 
-    def _predict_panoptic(self, data_samples: list[DetDataSample]) -> None:
-        for sample in data_samples:
-            panoptic = fuse_panoptic(sample.pred_instances, sample.pred_sem_seg.sem_seg[0], **self.test_cfg['panoptic'])
-            sample.pred_panoptic_seg = PixelData(sem_seg=panoptic[None])
+    def _predict_panoptic(self, data_samples: list[DetDataSample], instance_masks: list[Any]) -> None:
+        for sample, masks in zip(data_samples, instance_masks, strict=True):
+            found, sem_seg = sample.pred_instances, sample.pred_sem_seg.sem_seg
+            arrays = (x.cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
+            panoptic = fuse_panoptic(masks, *arrays, **self.test_cfg['panoptic'])
+            sample.pred_panoptic_seg = PixelData(sem_seg=torch.from_numpy(panoptic)[None].to(sem_seg.device))
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> dict[str, Any]:
         """Raw outputs by name: ``cls_logits``, ``box_dists``, ``mask_coefs``, ``mask_protos``, ``sem_logits``, ..."""
