@@ -222,9 +222,7 @@ class MTLInferencer(BaseInferencer):
         assert image.pixels is not None
         return result.plot(image.pixels, self.visualizer, out_file)
 
-    def _draw(
-        self, pairs: Iterable[tuple[LoadedImage, MTLResult]], out_dir: str | Path | None
-    ) -> Iterator[MTLResult]:
+    def _draw(self, pairs: Iterable[tuple[LoadedImage, MTLResult]], out_dir: str | Path | None) -> Iterator[MTLResult]:
         taken: set[str] = set()
         for image, result in pairs:
             if out_dir is not None and image.pixels is not None:
@@ -238,7 +236,9 @@ class MTLInferencer(BaseInferencer):
         for entry in self._get_models_from_metafile(folder):
             if model.lower() in (entry['Name'].lower(), *map(str.lower, _as_list(entry.get('Alias', [])))):
                 return Config.fromfile(os.path.join(folder, entry['Config'])), entry.get('Weights')
-        raise FileNotFoundError(f'config {model} does not exist, and no model of {folder}/model-index.yml has this name')
+        raise FileNotFoundError(
+            f'config {model} does not exist, and no model of {folder}/model-index.yml has this name'
+        )
 
     def _init_model(self, cfg: Config | ConfigDict, weights: str | None, device: str) -> torch.nn.Module:
         checkpoint = {} if weights is None else read_checkpoint(weights)
