@@ -90,7 +90,7 @@ class MTLInferencer(BaseInferencer):
             model=str(model) if isinstance(model, Path) else model,
             weights=None if weights is None else str(weights),
             device=get_device() if device == 'auto' else device,
-            scope=_PACKAGE,
+            scope='mmdet',
             show_progress=sys.stdout.isatty() if show_progress is None else show_progress,
         )
 

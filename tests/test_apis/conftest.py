@@ -1,0 +1,16 @@
+"""A tiny network of all four tasks that the real runner trained for an epoch, with its checkpoint."""
+
+import pytest
+from mmengine.runner import Runner
+
+from ..test_train.conftest import scenes, tiny_config
+
+__all__ = ['scenes', 'trained']
+
+
+@pytest.fixture(scope='session')
+def trained(scenes, tmp_path_factory):
+    """Checkpoint of one epoch over twelve scenes."""
+    work_dir = tmp_path_factory.mktemp('trained')
+    Runner.from_cfg(tiny_config(scenes, work_dir, max_epochs=1)).train()
+    return work_dir / 'epoch_1.pth'
