@@ -4,9 +4,9 @@ import http.client
 import io
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 import cv2
 import mmcv
@@ -19,7 +19,7 @@ from mmyolor_mtl.datasets.validation.files import lacks_end
 TIMEOUT = 30  # seconds that a server may be silent
 
 
-@dataclass
+@dataclass(eq=False)
 class LoadedImage:
     """One picture, or why there is none.
 
@@ -38,10 +38,10 @@ class LoadedImage:
     @property
     def stem(self) -> str:
         """Name for files made of this picture: no folder, suffix or blank."""
-        path = urlparse(self.name).path if '://' in self.name else self.name
+        path = unquote(urlparse(self.name).path) if '://' in self.name else self.name
         number = '' if self.frame is None else f'_{self.frame:06d}'
         path = path if self.frame is None else path.rpartition('#')[0]
-        return f'{PurePosixPath(Path(path).as_posix()).stem or "image"}{number}'.replace(' ', '_')
+        return f'{Path(path).stem or "image"}{number}'.replace(' ', '_')
 
 
 def load_image(item: Any, number: int) -> LoadedImage:

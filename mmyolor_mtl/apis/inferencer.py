@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
 from mmdet.utils import get_test_pipeline_cfg
 from mmengine.config import Config, ConfigDict
-from mmengine.dataset import Compose
+from mmengine.dataset import Compose, pseudo_collate
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.logging import print_log
@@ -276,6 +276,10 @@ class MTLInferencer(BaseInferencer):
             saved = DATASETS.build({**dataset, 'pipeline': [], 'lazy_init': True}).metainfo
         meta = {key.lower(): value for key, value in saved.items()}
         return meta if self._palette is None else {**meta, 'palette': [tuple(color) for color in self._palette]}
+
+    def _init_collate(self, cfg: Config | ConfigDict) -> Callable:
+        """Samples of a batch stay apart until the preprocessor stacks them, as in mmdet's loaders."""
+        return pseudo_collate
 
     def _init_pipeline(self, cfg: Config | ConfigDict) -> Compose:
         """The test pipeline without its loaders: pixels are read here, and there are no annotations."""
