@@ -41,7 +41,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--draw-fps', action='store_true', help='write the frames a second into the picture')
     parser.add_argument('--stride', type=int, default=1, help='take every n-th frame (%(default)s)')
     parser.add_argument('--max-frames', type=int, help='stop after so many')
-    parser.add_argument('--fps', type=float, help="frames a second of --out (default: the video's speed, 25 if unknown)")
+    parser.add_argument(
+        '--fps', type=float, help="frames a second of --out (default: the video's speed, 25 if unknown)"
+    )
     args = parser.parse_args(argv)
     check_model_arguments(parser, args)
     if args.out is None and args.json is None and not args.show:

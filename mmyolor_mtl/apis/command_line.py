@@ -19,7 +19,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         'model', metavar='CONFIG|CHECKPOINT', help='config of the network, or its checkpoint, which carries the config'
     )
     parser.add_argument('checkpoint', nargs='?', help='its trained weights, behind a config')
-    parser.add_argument('--device', default='auto', help='cpu, cuda:0, ..., or auto: a GPU if there is one (%(default)s)')
+    parser.add_argument(
+        '--device', default='auto', help='cpu, cuda:0, ..., or auto: a GPU if there is one (%(default)s)'
+    )
     parser.add_argument('--half', action='store_true', help='half precision: float16 on GPUs, bfloat16 on CPUs')
     parser.add_argument('--tasks', nargs='+', choices=_TASKS, help='run these tasks alone (default: all)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of objects (%(default)s)')

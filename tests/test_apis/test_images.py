@@ -112,7 +112,10 @@ def test_damaged_files_give_pixels_or_an_error(tmp_path_factory, data, kind, sha
     [
         (b'', 'the file is empty'),
         (b'just words ' * 50, 'not an image, or damaged'),
-        (encode(Image.fromarray(RGB[..., 0].astype(np.float32)), 'TIFF'), 'no fixed range: convert the image to 8 bits'),
+        (
+            encode(Image.fromarray(RGB[..., 0].astype(np.float32)), 'TIFF'),
+            'no fixed range: convert the image to 8 bits',
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file(tmp_path, content, message):
