@@ -62,8 +62,8 @@ def test_lists_mix_everything(folder, video):
     array, picture = np.zeros((5, 5, 3), np.uint8), Image.new('RGB', (3, 3))
     mixed = [folder, array, folder / 'none.jpg', picture, video, 'http://h/x.jpg', None, folder / 'deep', 0]
     sources = list_sources(mixed)
-    kinds = [type(source).__name__ for source in sources]
-    assert kinds[2:] == 'ndarray LoadedImage Image VideoSource str LoadedImage LoadedImage VideoSource'.split()
+    kinds = [np.ndarray, LoadedImage, Image.Image, VideoSource, str, LoadedImage, LoadedImage, VideoSource]
+    assert [type(source) for source in sources[2:]] == kinds
     assert 'does not exist' in sources[3].error and 'no input' in sources[7].error and 'holds no im' in sources[8].error
     assert count_images(sources) == float('inf') and count_images(sources[:-1]) == 8 + 12
     read = list(read_images(sources[:6]))
