@@ -191,6 +191,8 @@ def run(args: argparse.Namespace) -> int:
     source = VideoSource(video, args.stride, args.max_frames)
     if not source.is_live and '://' not in args.video and not Path(args.video).is_file():
         raise FileNotFoundError(f'video {args.video} does not exist')
+    if args.show and sys.platform == 'linux' and not any(map(os.environ.get, ('DISPLAY', 'WAYLAND_DISPLAY'))):
+        raise OSError('there is no screen to --show anything on')  # OpenCV would end the program
     inferencer = build_inferencer(args)
     inferencer.visualizer.panels = tuple(args.panels)
     recorded = 0.0 if source.is_live else source.fps / args.stride
