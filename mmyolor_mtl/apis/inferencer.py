@@ -23,6 +23,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner.amp import autocast
 from rich.progress import track
 
+from mmyolor_mtl.models.detectors import YOLORMTL
 from mmyolor_mtl.registry import INFERENCERS
 from mmyolor_mtl.structures import MTLResult
 from mmyolor_mtl.utils.compat import register_config_scope
@@ -157,6 +158,8 @@ class MTLInferencer(BaseInferencer):
     ) -> Iterator[tuple[LoadedImage, MTLResult]]:
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size} must be at least 1')
+        if tasks is not None and not isinstance(self.model, YOLORMTL):
+            raise ValueError(f'tasks={tasks!r}: a {type(self.model).__name__} runs all that it has')
         if tasks is not None:
             self.model.wanted_tasks(tasks)
 
@@ -164,7 +167,7 @@ class MTLInferencer(BaseInferencer):
         def run() -> Iterator[tuple[LoadedImage, MTLResult]]:
             number = 0
             for batch in _batches(read_images(sources), batch_size):
-                samples = self.forward(self.preprocess(batch, number), tasks)
+                samples = self.forward(self.preprocess(batch, number), tasks, score_thr)
                 yield from zip(batch, self.postprocess(batch, samples, score_thr), strict=True)
                 number += len(batch)
 
@@ -186,14 +189,17 @@ class MTLInferencer(BaseInferencer):
         return samples
 
     @torch.no_grad()
-    def forward(self, inputs: list[dict[str, Any]], tasks: Sequence[str] | None = None) -> list[DetDataSample]:
-        """Predictions of some samples, on the CPU."""
+    def forward(
+        self, inputs: list[dict[str, Any]], tasks: Sequence[str] | None = None, min_score: float = 0.0
+    ) -> list[DetDataSample]:
+        """Predictions of some samples, on the CPU; arguments as of :meth:`YOLORMTL.predict`."""
         if not inputs:
             return []
         data = self.model.data_preprocessor(self.collate_fn(inputs), False)
-        only = {} if tasks is None else {'tasks': tasks}
+        # Any other detector of mmdet works too, but knows nothing of these.
+        wanted = {'tasks': tasks, 'min_score': min_score} if isinstance(self.model, YOLORMTL) else {}
         with autocast(self._device_type, enabled=self.half):
-            samples = self.model(**data, mode='predict', **only)
+            samples = self.model(**data, mode='predict', **wanted)
         return [sample.cpu() for sample in samples]
 
     def postprocess(
@@ -257,10 +263,10 @@ class MTLInferencer(BaseInferencer):
         else:
             load_weights(network, checkpoint, weights)
         self.dataset_meta = self._read_dataset_meta(cfg, meta.get('dataset_meta'))
-        if hasattr(network, 'switch_to_deploy'):
+        if isinstance(network, YOLORMTL):
             network.switch_to_deploy()
-        if 'ins' in getattr(network, 'heads', {}):
-            network.heads['ins'].test_cfg['rle_above'] = 0  # results hold run lengths anyway
+            if 'ins' in network.heads:
+                network.heads['ins'].test_cfg['rle_above'] = 0  # results hold run lengths anyway
         try:
             # The layout in which convolutions are fastest, on CPUs as well.
             network = network.to(device, memory_format=torch.channels_last).eval()

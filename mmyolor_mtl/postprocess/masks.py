@@ -4,7 +4,7 @@ A mask is zero outside its box, so it is computed only there: the same pixels fo
 of a large picture never exist at full size together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -44,6 +44,9 @@ class InstanceMasks:
         """One mask in pixels of the original picture."""
         window = self._windows[index]
         return window if self._shown == self.size else _enlarge(window, self._shown, self.size)
+
+    def __iter__(self) -> Iterator[Window]:
+        return (self[index] for index in range(len(self)))
 
     def to_array(self) -> np.ndarray:
         """All masks, (K, H, W) bool."""

@@ -61,25 +61,25 @@ def fuse_panoptic(
         mask, (x, y) = _window(masks, index, panoptic.shape)
         place = np.s_[y : y + mask.shape[0], x : x + mask.shape[1]]
         visible = mask & free[place]
-        area = np.count_nonzero(visible)
-        if area == 0 or area < min_visible * np.count_nonzero(mask):
+        shown = np.count_nonzero(visible)
+        if shown == 0 or shown < min_visible * np.count_nonzero(mask):
             continue
         number += 1
         panoptic[place][visible] = int(labels[index]) + INSTANCE_OFFSET * number
         free[place] &= ~mask
     if min_stuff_area > 0:
-        shown = free & is_stuff
-        area = np.bincount(sem_seg[shown], minlength=num_evaluated)
-        panoptic[shown] = np.where(area >= min_stuff_area, np.arange(len(area)), num_evaluated)[sem_seg[shown]]
+        stuff = free & is_stuff
+        area = np.bincount(sem_seg[stuff], minlength=num_evaluated)
+        panoptic[stuff] = np.where(area >= min_stuff_area, np.arange(len(area)), num_evaluated)[sem_seg[stuff]]
     return panoptic
 
 
 def _window(masks: Any, index: int, size: Sequence[int]) -> Window:
     if isinstance(masks, InstanceMasks):
-        window, found = masks[index], masks.size
+        window, found = masks[index], tuple(masks.size)
     else:
         mask = decode_rle(masks[index]) if isinstance(masks, list) else np.asarray(masks[index], dtype=bool)
         window, found = Window(mask, (0, 0)), mask.shape
-    if tuple(found) != tuple(size):
-        raise ValueError(f'masks of {tuple(found)} do not fit a semantic map of {tuple(size)} (H, W)')
+    if found != tuple(size):
+        raise ValueError(f'masks of {found} do not fit a semantic map of {tuple(size)} (H, W)')
     return window

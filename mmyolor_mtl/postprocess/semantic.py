@@ -54,7 +54,7 @@ def possible_classes(logits: np.ndarray) -> np.ndarray:
     rows, columns = (np.arange(side) for side in winners.shape)
     below, right = np.minimum(rows + 1, len(rows) - 1), np.minimum(columns + 1, len(columns) - 1)
     corners = [np.ix_(y, x) for y in (rows, below) for x in (columns, right)]
-    means = [np.mean([logits[(winners[other], *corner)] for other in corners], axis=0) for corner in corners]
+    means = [np.mean([logits[winners[other], y, x] for other in corners], axis=0) for y, x in corners]
     bound = np.min(means, axis=0)
     kernel = np.ones((2, 2), np.uint8)
     highest = (cv2.dilate(plane, kernel, anchor=(0, 0), borderType=cv2.BORDER_REPLICATE) for plane in logits)

@@ -92,6 +92,8 @@ def test_missing_inputs_are_an_error(inferencer, tmp_path):
             call(picture(), batch_size=0)
     with pytest.raises(ValueError, match=r'a camera never ends: use stream\(\)'):
         inferencer([picture(), 0])
+    with pytest.raises(ValueError, match='a FakeMTL runs all that it has'):
+        inferencer(picture(), tasks=['det'])
     with pytest.raises(TypeError, match='a set is no input'):
         inferencer({1})
 
@@ -147,7 +149,7 @@ def test_config_options_and_the_config_stays_as_it_was(checkpoint):
 def test_batches_are_filled_whatever_is_broken(inferencer, folder, monkeypatch):
     sizes = []
     forward = inferencer.forward
-    monkeypatch.setattr(inferencer, 'forward', lambda data, tasks: sizes.append(len(data)) or forward(data, tasks))
+    monkeypatch.setattr(inferencer, 'forward', lambda data, *args: sizes.append(len(data)) or forward(data, *args))
     (folder / 'aa.jpg').write_bytes(b'')
     results = inferencer([*sorted(folder.glob('*.*g')), np.zeros(3), picture()], batch_size=2)
     assert sizes == [2, 2] and [result.error is None for result in results] == [True, False, True, True, False, True]

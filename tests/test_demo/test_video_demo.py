@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -49,18 +50,7 @@ def run(*arguments, cwd=None):
 def test_an_annotated_video_and_lines_of_json(video, trained, tmp_path):
     break_frame(video, 2)
     out, lines = tmp_path / 'new' / 'seen.mp4', tmp_path / 'new' / 'seen.jsonl'
-    options = [
-        '--score-thr',
-        0,
-        '--batch-size',
-        2,
-        '--device',
-        'cpu',
-        '--draw-fps',
-        '--panels',
-        'objects',
-        'semantic',
-    ]
+    options = shlex.split('--score-thr 0 --batch-size 2 --device cpu --draw-fps --panels objects semantic')
     done = run(video, trained, '--out', out, '--json', lines, *options)
     assert done.returncode == 1, done.stderr  # a frame is broken, and the run went on
     assert '5 of 6 frames' in done.stdout and 'fps' in done.stdout and 'frame 1/6' in done.stdout

@@ -11,7 +11,7 @@ from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from ...postprocess import fuse_panoptic
+from ...postprocess import REFERENCE_RULE, fuse_panoptic
 from ...registry import MODELS
 
 TASKS = ('det', 'ins', 'sem', 'cap')
@@ -117,13 +117,13 @@ class YOLORMTL(BaseDetector):
         data_samples: list[DetDataSample] | None = None,
         mode: str = 'tensor',
         caption_inputs: Tensor | None = None,
-        tasks: Sequence[str] | None = None,
+        **wanted: Any,
     ) -> Any:
-        """As mmdet's detectors, with the weak views beside the inputs in mode 'loss' and ``tasks`` in 'predict'."""
+        """As mmdet's detectors, with the weak views in mode 'loss' and what :meth:`predict` takes in 'predict'."""
         if mode == 'loss':
             return self.loss(inputs, data_samples, caption_inputs)
         if mode == 'predict':
-            return self.predict(inputs, data_samples, tasks=tasks)
+            return self.predict(inputs, data_samples, **wanted)
         return super().forward(inputs, data_samples, mode)
 
     def loss(
@@ -180,6 +180,7 @@ class YOLORMTL(BaseDetector):
         batch_data_samples: list[DetDataSample],
         rescale: bool = True,
         tasks: Sequence[str] | None = None,
+        min_score: float = 0.0,
     ) -> list[DetDataSample]:
         """Predictions in the space of the original images unless ``rescale`` is False.
 
@@ -189,6 +190,8 @@ class YOLORMTL(BaseDetector):
             rescale: Whether boxes, masks and maps are those of the original images.
             tasks: Which results are wanted, out of :attr:`tasks`; None for all. No other head is run, except for what
                 these need of it, and the samples hold no other results. Masks come with their boxes.
+            min_score: Detections below are not wanted, and no masks are made of them. Some may be left for the
+                panoptic map, which has a threshold of its own.
 
         Raises:
             ValueError: A task that this model does not have, or none.
@@ -206,8 +209,10 @@ class YOLORMTL(BaseDetector):
                 shared.update(head.context(feats[head.source]))
             else:
                 head.predict(feats[head.source], batch_data_samples, shared, rescale)
+            if task == 'det' and task in run:
+                _keep_likely(batch_data_samples, shared, self._lowest_score(min_score, run))
         if 'pan' in run:
-            self._predict_panoptic(batch_data_samples, shared['instance_masks'])
+            self.predict_panoptic(batch_data_samples, shared)
         for sample in batch_data_samples:
             _drop_parts(sample, wanted)
         return batch_data_samples
@@ -224,11 +229,18 @@ class YOLORMTL(BaseDetector):
             raise ValueError(f'tasks={tasks!r}: give some of {self.tasks}, which this model has')
         return set(tasks)
 
-    def _predict_panoptic(self, data_samples: list[DetDataSample], instance_masks: list[Any]) -> None:
-        for sample, masks in zip(data_samples, instance_masks, strict=True):
+    def _lowest_score(self, min_score: float, run: set[str]) -> float:
+        """What is wanted of the detections by the caller or by the panoptic map."""
+        if 'pan' not in run:
+            return min_score
+        return min(min_score, self.test_cfg['panoptic'].get('score_thr', REFERENCE_RULE['score_thr']))
+
+    def predict_panoptic(self, data_samples: list[DetDataSample], shared: dict[str, Any]) -> None:
+        """Merge the predictions of samples and the ``instance_masks`` of ``shared`` into ``pred_panoptic_seg``."""
+        for sample, masks in zip(data_samples, shared['instance_masks'], strict=True):
             found, sem_seg = sample.pred_instances, sample.pred_sem_seg.sem_seg
-            arrays = (x.cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
-            panoptic = fuse_panoptic(masks, *arrays, **self.test_cfg['panoptic'])
+            scores, labels, pixels = (x.cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
+            panoptic = fuse_panoptic(masks, scores, labels, pixels, **self.test_cfg['panoptic'])
             sample.pred_panoptic_seg = PixelData(sem_seg=torch.from_numpy(panoptic)[None].to(sem_seg.device))
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> dict[str, Any]:
@@ -262,6 +274,13 @@ def _with_parts(tasks: set[str]) -> set[str]:
     """Tasks together with those that their results are made of."""
     parts = {part for task in tasks for part in _MADE_OF.get(task, ())}
     return tasks if parts <= tasks else _with_parts(tasks | parts)
+
+
+def _keep_likely(data_samples: list[DetDataSample], shared: dict[str, Any], min_score: float) -> None:
+    """Take detections below a score out of the samples and of what other heads see."""
+    for row, (sample, found) in enumerate(zip(data_samples, shared['detections'], strict=True)):
+        keep = found.scores >= min_score
+        shared['detections'][row], sample.pred_instances = found[keep], sample.pred_instances[keep]
 
 
 def _drop_parts(sample: DetDataSample, wanted: set[str]) -> None:

@@ -149,8 +149,10 @@ class YOLORMaskHead(TaskHead):
         for sample, found, coefs, protos in found_in:
             size = [self.mask_stride * side for side in protos.shape[1:]]
             placement = Placement.from_meta(sample.metainfo) if rescale else Placement.whole_input(*size)
-            arrays = (x.detach().float().cpu().numpy() for x in (coefs[found.anchors], protos, found.bboxes))
-            masks = assemble_masks(*arrays, self.mask_stride, placement)
+            own_coefs, own_protos, boxes = (
+                x.detach().float().cpu().numpy() for x in (coefs[found.anchors], protos, found.bboxes)
+            )
+            masks = assemble_masks(own_coefs, own_protos, boxes, self.mask_stride, placement)
             shared['instance_masks'].append(masks)
             if len(masks) * masks.size[0] * masks.size[1] > self.test_cfg['rle_above']:
                 sample.pred_instances.masks = masks.to_rle()

@@ -217,3 +217,24 @@ def test_tasks_that_a_model_does_not_have():
     for wrong in (('cap',), ('pan',), (), 'det'):
         with pytest.raises(ValueError, match=r"give some of \('det', 'sem'\)"):
             model.wanted_tasks(wrong)
+
+
+@pytest.mark.parametrize(('tasks', 'lowest'), [(('ins',), 0.4), (('ins', 'pan'), 0.3), (None, 0.3)])
+def test_unwanted_detections_get_no_masks(tasks, lowest):
+    model = build().eval()
+    model.test_cfg = dict(panoptic=dict(num_things=4, num_evaluated=6, score_thr=0.3))
+    model.heads['det'].test_cfg.update(score_thr=0.0, max_per_img=40)
+    for branch in model.heads['det'].main.cls_branches:
+        torch.nn.init.normal_(branch.predictor.bias, std=2.0)
+    data = model.data_preprocessor(batch([labelled_sample(), labelled_sample()]))
+    with torch.no_grad():
+        everything = model(**copy.deepcopy(data), mode='predict')
+        samples = model(**data, mode='predict', tasks=tasks, min_score=0.4)
+    for sample, whole in zip(samples, everything, strict=True):
+        keep = whole.pred_instances.scores >= lowest
+        assert 0 < keep.sum() < len(keep)
+        wanted = whole.pred_instances[keep]
+        for name in ('bboxes', 'scores', 'labels', 'masks'):
+            assert torch.equal(sample.pred_instances[name], wanted[name])
+        if 'pred_panoptic_seg' in sample:
+            assert torch.equal(sample.pred_panoptic_seg.sem_seg, whole.pred_panoptic_seg.sem_seg)
