@@ -10,9 +10,11 @@ __all__ = ['scenes', 'trained']
 
 @pytest.fixture(scope='session')
 def trained(scenes, tmp_path_factory):
-    """Checkpoint of one epoch over twelve scenes."""
-    work_dir = tmp_path_factory.mktemp('trained')
-    cfg = tiny_config(scenes, work_dir, max_epochs=1)
-    cfg.train_cfg.val_interval = 2  # none: it would take most of the time
-    Runner.from_cfg(cfg).train()
-    return work_dir / 'epoch_1.pth'
+    """Checkpoint of one epoch over twelve scenes. Other folders' tests borrow it: trained once, wherever it is asked for."""
+    work_dir = tmp_path_factory.getbasetemp() / 'trained'
+    checkpoint = work_dir / 'epoch_1.pth'
+    if not checkpoint.is_file():
+        cfg = tiny_config(scenes, work_dir, max_epochs=1)
+        cfg.train_cfg.val_interval = 2  # none: it would take most of the time
+        Runner.from_cfg(cfg).train()
+    return checkpoint
