@@ -10,7 +10,7 @@ __all__ = ['scenes', 'trained']
 
 @pytest.fixture(scope='session')
 def trained(scenes, tmp_path_factory):
-    """Checkpoint of one epoch over twelve scenes. Other folders' tests borrow it: trained once, wherever it is asked for."""
+    """Checkpoint of one epoch over twelve scenes; trained once for all folders of tests that borrow this."""
     work_dir = tmp_path_factory.getbasetemp() / 'trained'
     checkpoint = work_dir / 'epoch_1.pth'
     if not checkpoint.is_file():
