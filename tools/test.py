@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cfg = trigger_visualization_hook(cfg, args)
     runner = build_runner(cfg)
     if args.out:
-        from mmdet.evaluation import DumpDetResults
+        from mmyolor_mtl.evaluation import DumpMTLResults
 
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        runner.test_evaluator.metrics.append(DumpMTLResults(out_file_path=args.out))
     runner.test()
 
 

@@ -68,7 +68,9 @@ def stuff_results(labels: np.ndarray, num_things: int, stuff_ids: Sequence[int],
     return results
 
 
-def score_stuff_files(ann_file: str | Path, result_file: str | Path, other_id: int = STUFF_OTHER_ID) -> dict[str, float]:
+def score_stuff_files(
+    ann_file: str | Path, result_file: str | Path, other_id: int = STUFF_OTHER_ID
+) -> dict[str, float]:
     """Score a result file of the stuff challenge against a stuff JSON (such as COCO's ``stuff_val2017.json``).
 
     Args:
@@ -87,9 +89,9 @@ def score_stuff_files(ann_file: str | Path, result_file: str | Path, other_id: i
     """
     truth = read_coco(ann_file)
     images = {image['id']: image for image in truth['images']}
-    category_ids = sorted({ann['category_id'] for ann in truth.get('annotations', ())} | {other_id})
-    category_ids = sorted({*category_ids, *(c['id'] for c in truth.get('categories', ()))})
-    index = {category: i for i, category in enumerate(category_ids)}
+    used = {ann['category_id'] for ann in truth.get('annotations', ())}
+    category_ids = used | {category['id'] for category in truth.get('categories', ())} | {other_id}
+    index = {category: i for i, category in enumerate(sorted(category_ids))}
     of_truth = _by_image(truth.get('annotations', ()), images, index, ann_file)
     of_result = _by_image(_read_results(result_file), images, index, result_file)
     counts = np.zeros((3, len(index)), dtype=np.int64)

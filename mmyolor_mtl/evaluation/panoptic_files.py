@@ -138,7 +138,8 @@ def load_segments(
         raise FileNotFoundError(f'panoptic map {path} of image {annotation["image_id"]} does not exist')
     ids = read_panoptic_png(path)
     explained = {segment['id'] for segment in annotation['segments_info']}
-    unknown = set(np.unique(ids).tolist()) - explained - {0}
+    runs = ids.ravel()[np.flatnonzero(np.diff(ids.ravel(), prepend=-1))]  # far fewer to sort than pixels
+    unknown = set(np.unique(runs).tolist()) - explained - {0}
     if unknown:
         raise ValueError(f'{path} holds the segment ids {sorted(unknown)[:5]}, which {ann_file} does not list')
     known = [segment for segment in annotation['segments_info'] if segment['category_id'] in categories]

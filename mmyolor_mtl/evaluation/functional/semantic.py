@@ -5,8 +5,8 @@ import torch
 from mmseg.evaluation import IoUMetric
 
 UNLABELLED = 255
-# mmseg counts in float32, which is exact up to here.
-_EXACT = 2**24
+# mmseg counts in float32, which is exact up to 2^24: large pictures are counted in blocks.
+_BLOCK = 2**22
 
 
 def pixel_counts(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
@@ -26,13 +26,13 @@ def pixel_counts(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarr
     if pred.shape != gt.shape:
         raise ValueError(f'the prediction is {pred.shape}, the semantic map {gt.shape} (H, W)')
     counts = np.zeros((3, num_classes), dtype=np.int64)
-    flat_pred, flat_gt = (torch.from_numpy(values.astype(np.int64, copy=False).ravel()) for values in (pred, gt))
-    flat_gt = torch.where(flat_gt < num_classes, flat_gt, UNLABELLED + num_classes)
-    for start in range(0, len(flat_gt), _EXACT):
-        part = slice(start, start + _EXACT)
-        right, _, of_pred, of_gt = IoUMetric.intersect_and_union(
-            flat_pred[part], flat_gt[part], num_classes, UNLABELLED + num_classes
-        )
+    ignored = -1
+    flat_pred, flat_gt = pred.ravel(), gt.ravel()
+    for start in range(0, flat_gt.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        labels, target = (torch.from_numpy(values[part].astype(np.int64)) for values in (flat_pred, flat_gt))
+        target[target >= num_classes] = ignored
+        right, _, of_pred, of_gt = IoUMetric.intersect_and_union(labels, target, num_classes, ignored)
         counts += torch.stack([right, of_pred, of_gt]).numpy().astype(np.int64)
     return counts
 

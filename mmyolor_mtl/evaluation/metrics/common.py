@@ -1,4 +1,4 @@
-"""What the metrics share: which samples carry a label, results that survive gathering, tables of classes, file names."""
+"""What the metrics share: which samples carry a label, results that survive gathering, class tables, file names."""
 
 import logging
 from collections.abc import Iterable, Mapping

@@ -95,7 +95,7 @@ class DetectionMetric(CocoMetric):
     ) -> None:
         metrics = [metric] if isinstance(metric, str) else list(metric)
         if not metrics or not set(metrics) <= _TASKS.keys():
-            raise ValueError(f"metric={metric!r} must come from {tuple(_TASKS)}; for proposals there is mmdet's CocoMetric")
+            raise ValueError(f"metric={metric!r} must come from {tuple(_TASKS)}; mmdet's CocoMetric scores proposals")
         load_backend(backend)
         with contextlib.redirect_stdout(io.StringIO()), _naming(ann_file):
             super().__init__(
@@ -213,7 +213,7 @@ class DetectionMetric(CocoMetric):
         prediction = require(sample, 'pred_instances', name, 'the model predicts no objects, remove the metric')
         if 'segm' in metrics and 'masks' not in prediction:
             raise ValueError(
-                f"{name}: image {sample.get('img_id')} has no masks in pred_instances: the model predicts none, "
+                f'{name}: image {sample.get("img_id")} has no masks in pred_instances: the model predicts none, '
                 "write metric='bbox'"
             )
         if self._coco_api is None and metrics:
@@ -268,7 +268,7 @@ class DetectionMetric(CocoMetric):
 
     def _write(self, detections: Mapping[str, list], truth: Mapping[str, Any], has_masks: bool) -> None:
         Path(f'{self.outfile_prefix}.bbox.json').parent.mkdir(parents=True, exist_ok=True)
-        files = {'bbox': detections['bbox']}
+        files: dict[str, Any] = {'bbox': detections['bbox']}
         if has_masks:
             files['segm'] = detections['segm']
         if self._coco_api is None:

@@ -142,8 +142,10 @@ class PanopticMetric(BaseMetric):
         elif self.per_class:
             names = {category['id']: category['name'] for category in self._categories()}
             categories, *values = class_quality(statistics)
-            rows = zip([names[category] for category in categories.tolist()], *(v.tolist() for v in values), strict=True)
-            table = [dict(zip(('class', *QUALITIES), row, strict=True)) for row in rows]
+            table = [
+                {'class': names[category], **dict(zip(QUALITIES, row, strict=True))}
+                for category, *row in zip(categories.tolist(), *(value.tolist() for value in values), strict=True)
+            ]
             log_class_table('panoptic segmentation', table)
             self.class_tables = {str(self.prefix): table}
         return quality
@@ -154,9 +156,7 @@ class PanopticMetric(BaseMetric):
                 f'{type(self).__name__}: image {img_id}: the prediction is {prediction.ids.shape}, the ground truth '
                 f'{target.ids.shape} (H, W); both must have the size of the original image'
             )
-        return segment_statistics(
-            prediction.ids, prediction.categories, target.ids, target.categories, target.crowds
-        )
+        return segment_statistics(prediction.ids, prediction.categories, target.ids, target.categories, target.crowds)
 
     def _class_categories(self) -> np.ndarray:
         """Panoptic category of each evaluated class, and 0 (void) as the last entry."""
@@ -232,15 +232,14 @@ class PanopticMetric(BaseMetric):
         result.size = prediction.ids.shape
 
     def _write_json(self, images: list[tuple[Any, _ImageResult]]) -> None:
-        written = [image for _, image in images if image.annotation is not None]
-        annotations = [image.annotation for image in written]
-        check_names(((a['image_id'], a['file_name']) for a in annotations), type(self).__name__)
+        written = [(image.annotation, image.size) for _, image in images if image.annotation is not None]
+        check_names(((ann['image_id'], ann['file_name']) for ann, _ in written), type(self).__name__)
         infos = [
-            {'id': a['image_id'], 'height': image.size[0], 'width': image.size[1], 'file_name': a['file_name']}
-            for a, image in zip(annotations, written, strict=True)
+            {'id': ann['image_id'], 'height': size[0], 'width': size[1], 'file_name': ann['file_name']}
+            for ann, size in written
         ]
         path = f'{self.outfile_prefix}.panoptic.json'
-        write_panoptic_json(path, annotations, infos, self._categories())
+        write_panoptic_json(path, [ann for ann, _ in written], infos, self._categories())
         print_log(f'{len(written)} panoptic maps are written to {path} and {path[: -len(".json")]}', logger='current')
 
 
