@@ -32,8 +32,9 @@ def pixel_counts(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarr
         part = slice(start, start + _BLOCK)
         labels, target = (torch.from_numpy(values[part].astype(np.int64)) for values in (flat_pred, flat_gt))
         target[target >= num_classes] = ignored
-        right, _, of_pred, of_gt = IoUMetric.intersect_and_union(labels, target, num_classes, ignored)
-        counts += torch.stack([right, of_pred, of_gt]).numpy().astype(np.int64)
+        # One class more, because with a single one mmseg counts every prediction as that class.
+        right, _, of_pred, of_gt = IoUMetric.intersect_and_union(labels, target, num_classes + 1, ignored)
+        counts += torch.stack([right, of_pred, of_gt])[:, :num_classes].numpy().astype(np.int64)
     return counts
 
 

@@ -109,6 +109,8 @@ class DetectionMetric(CocoMetric):
                 collect_device=collect_device,
                 prefix=prefix,
             )
+            if self._coco_api is not None and not {'images', 'categories'} <= self._coco_api.dataset.keys():
+                raise ValueError('it needs "images" and "categories"')
         self.per_class = per_class
         self.backend = backend
         self.class_tables: dict[str, ClassTable] = {}
@@ -129,11 +131,10 @@ class DetectionMetric(CocoMetric):
             result = _ImageResult(self._labelled_metrics(sample))
             if result.metrics or (self._is_written(sample) and 'pred_instances' in sample):
                 self._check(sample, result.metrics)
+                truth = _annotations(sample) if self._coco_api is None and result.metrics else []
                 # mmdet's own step, which makes arrays and run lengths.
-                super().process(data_batch, [{**sample, 'instances': None}])
+                super().process(data_batch, [{**sample, 'instances': truth}])
                 result.truth, result.prediction = self.results.pop()
-                if self._coco_api is None and result.metrics:
-                    result.truth['anns'] = _annotations(sample)
             # One result per sample, labelled or not: gathering drops the samplers' padding by position.
             self.results.append((sample.get('img_id'), result))
 
