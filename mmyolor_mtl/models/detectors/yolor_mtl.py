@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
@@ -9,8 +10,8 @@ from mmengine.model import ModuleDict
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
+from ...postprocess import fuse_panoptic
 from ...registry import MODELS
-from ..heads.panoptic_fusion import fuse_panoptic
 
 TASKS = ('det', 'ins', 'sem', 'cap')
 Features = dict[str, tuple[Tensor, ...]]
@@ -170,12 +171,16 @@ class YOLORMTL(BaseDetector):
         for head in self.heads.values():
             head.predict(feats[head.source], batch_data_samples, shared, rescale)
         if 'panoptic' in self.test_cfg and {'ins', 'sem'} <= set(self.heads):
-            for sample in batch_data_samples:
-                panoptic = fuse_panoptic(
-                    sample.pred_instances, sample.pred_sem_seg.sem_seg[0], **self.test_cfg['panoptic']
-                )
-                sample.pred_panoptic_seg = PixelData(sem_seg=panoptic[None])
+            self.predict_panoptic(batch_data_samples, shared)
         return batch_data_samples
+
+    def predict_panoptic(self, data_samples: list[DetDataSample], shared: dict[str, Any]) -> None:
+        """Merge the predictions of samples and the ``instance_masks`` of ``shared`` into ``pred_panoptic_seg``."""
+        for sample, masks in zip(data_samples, shared['instance_masks'], strict=True):
+            found, sem_seg = sample.pred_instances, sample.pred_sem_seg.sem_seg
+            scores, labels, pixels = (x.cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
+            panoptic = fuse_panoptic(masks, scores, labels, pixels, **self.test_cfg['panoptic'])
+            sample.pred_panoptic_seg = PixelData(sem_seg=torch.from_numpy(panoptic)[None].to(sem_seg.device))
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> dict[str, Any]:
         """Raw outputs by name: ``cls_logits``, ``box_dists``, ``mask_coefs``, ``mask_protos``, ``sem_logits``, ..."""

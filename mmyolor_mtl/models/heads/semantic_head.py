@@ -9,11 +9,12 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from ...postprocess import Placement
 from ...registry import MODELS
 from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG
 from .base_head import TaskHead, auxiliary_config, labelled_indices, zero_loss
 from .branches import SemanticBranches
-from .resize import resize_to_image
+from .resize import label_pixels
 
 
 @MODELS.register_module()
@@ -148,9 +149,9 @@ class YOLORSemanticHead(TaskHead):
         outputs = self.forward(feats)
         shared.update({name: outputs[name] for name in self.provides})
         for logits, sample in zip(outputs['sem_logits'].float(), data_samples, strict=True):
-            if rescale:
-                logits = resize_to_image(logits, sample, self.out_stride)
-            sample.pred_sem_seg = PixelData(sem_seg=logits.argmax(dim=0, keepdim=True))
+            placement = Placement.from_meta(sample.metainfo) if rescale else Placement.whole_input(*logits.shape[1:])
+            labels = label_pixels(logits, self.out_stride if rescale else 1, placement)
+            sample.pred_sem_seg = PixelData(sem_seg=labels[None])
 
     def switch_to_deploy(self) -> None:
         """Drop the auxiliary branches."""
