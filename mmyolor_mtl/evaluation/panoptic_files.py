@@ -14,6 +14,8 @@ from .functional import panoptic_quality, segment_statistics
 from .map_files import write_png
 
 MAX_SEGMENT_ID = 2**24 - 1
+_ID_BYTES = np.array([1, 256, 65536])  # of R, G and B
+_SHADE = 40
 
 
 @dataclass
@@ -31,26 +33,53 @@ def segment_records(segments: Segments) -> list[dict[str, Any]]:
     Returns:
         list[dict]: ``id``, ``category_id``, ``area`` (px), ``bbox`` [x, y, w, h] (px) and ``iscrowd`` of each segment.
     """
-    present = np.flatnonzero(np.bincount(segments.ids.ravel()))
-    place = np.zeros(int(present.max(initial=0)) + 1, dtype=np.int64)
-    place[present] = np.arange(len(present))
-    places = place[segments.ids]
-    areas = np.bincount(places.ravel(), minlength=len(present))
-    (top, bottom), (left, right) = (_extent(values, len(present)) for values in (places, places.T))
+    known = np.array(sorted(segments.categories), dtype=np.int64)
+    places = np.searchsorted(known, segments.ids)
+    # What has no category takes the place after the last.
+    places[np.append(known, -1)[places] != segments.ids] = len(known)
+    areas = np.bincount(places.ravel(), minlength=len(known) + 1)
+    (top, bottom), (left, right) = (_extent(values, len(known) + 1) for values in (places, places.T))
     records = []
-    for i, segment in enumerate(present.tolist()):
-        if segment in segments.categories:
-            box = [left[i], top[i], right[i] - left[i] + 1, bottom[i] - top[i] + 1]
-            records.append(
-                {
-                    'id': segment,
-                    'category_id': segments.categories[segment],
-                    'area': int(areas[i]),
-                    'bbox': [int(value) for value in box],
-                    'iscrowd': int(segment in segments.crowds),
-                }
-            )
+    for i in np.flatnonzero(areas[:-1]):
+        box = [left[i], top[i], right[i] - left[i] + 1, bottom[i] - top[i] + 1]
+        segment = int(known[i])
+        records.append(
+            {
+                'id': segment,
+                'category_id': segments.categories[segment],
+                'area': int(areas[i]),
+                'bbox': [int(value) for value in box],
+                'iscrowd': int(segment in segments.crowds),
+            }
+        )
     return records
+
+
+def colour_ids(segments: Segments, colours: Mapping[int, Sequence[int]]) -> Segments:
+    """Give the segments ids that look like their categories when the PNG is opened as a picture, as COCO's do.
+
+    Args:
+        segments (Segments): Ids are small numbers.
+        colours (Mapping[int, Sequence[int]]): RGB of the categories, 0..255; of several segments of one category all
+            but the first are a little off.
+
+    Returns:
+        Segments: The same segments with other ids.
+    """
+    table = np.zeros(int(segments.ids.max(initial=0)) + 1, dtype=np.int64)
+    renamed = Segments(table, {})
+    for segment in sorted(segments.categories):
+        category = segments.categories[segment]
+        base, rng = np.array(colours[category]), np.random.default_rng(segment)
+        number = int(base @ _ID_BYTES)
+        while number in renamed.categories or number == 0:
+            number = int(np.clip(base + rng.integers(-_SHADE, _SHADE + 1, 3), 0, 255) @ _ID_BYTES)
+        table[segment] = number
+        renamed.categories[number] = category
+        if segment in segments.crowds:
+            renamed.crowds.add(number)
+    renamed.ids = table[segments.ids]
+    return renamed
 
 
 def write_panoptic_png(path: str | Path, ids: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from mmyolor_mtl.evaluation import score_panoptic_files
 from mmyolor_mtl.evaluation.panoptic_files import (
     MAX_SEGMENT_ID,
     Segments,
+    colour_ids,
     read_panoptic_png,
     segment_records,
     write_panoptic_json,
@@ -37,6 +38,18 @@ def test_records_equal_plain_loops(seed):
                 }
             )
     assert segment_records(segments) == expected
+
+
+def test_ids_look_like_their_categories():
+    segments = Segments(np.array([[0, 1, 1, 2], [9, 3, 3, 4]]), {1: 5, 2: 5, 3: 5, 4: 6}, {4})
+    coloured = colour_ids(segments, {5: (250, 10, 0), 6: (0, 0, 0)})
+    pairs = set(zip(segments.ids.ravel().tolist(), coloured.ids.ravel().tolist(), strict=True))
+    assert len(pairs) == 6 and {(0, 0), (9, 0), (1, 250 + 256 * 10)} < pairs
+    new = dict(pairs)
+    assert len({new[1], new[2], new[3], new[4], 0}) == 5  # all apart, and none is void
+    assert coloured.categories == {new[1]: 5, new[2]: 5, new[3]: 5, new[4]: 6} and coloured.crowds == {new[4]}
+    rgb = np.array([[new[i] & 255, new[i] >> 8 & 255, new[i] >> 16] for i in (1, 2, 3)])
+    assert (abs(rgb - (250, 10, 0)) <= 40).all()
 
 
 def test_pngs_keep_all_ids(tmp_path):

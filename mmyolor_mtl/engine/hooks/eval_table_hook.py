@@ -37,10 +37,10 @@ ROWS: dict[str, dict[str, str]] = {
         'sem/mIoU': 'mIoU',
         'sem/mIoU_things': 'things',
         'sem/mIoU_stuff': 'stuff',
-        'sem/stuff_mIoU': 'stuff+other',
         'sem/FWIoU': 'FWIoU',
         'sem/mAcc': 'mAcc',
         'sem/aAcc': 'aAcc',
+        'sem/stuff_mIoU': 'stuff+other',
     },
     'panoptic': {
         'pan/PQ': 'PQ',

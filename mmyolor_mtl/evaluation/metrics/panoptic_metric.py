@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmyolor_mtl.datasets.coco_classes import stuff_colours, thing_colours
 from mmyolor_mtl.registry import METRICS
 from mmyolor_mtl.structures import INSTANCE_OFFSET
 
@@ -16,6 +17,7 @@ from ..functional import class_quality, panoptic_quality, segment_statistics
 from ..functional.panoptic_quality import QUALITIES
 from ..panoptic_files import (
     Segments,
+    colour_ids,
     load_segments,
     read_panoptic_json,
     segment_records,
@@ -224,12 +226,23 @@ class PanopticMetric(BaseMetric):
             for category, parts in names.items()
         ]
 
+    def _colours(self) -> dict[int, Sequence[int]]:
+        """RGB of each category; merged stuff has the colour of its first class."""
+        meta = self.dataset_meta
+        palette = [*(meta.get('palette') or thing_colours(len(meta['classes'])))]
+        palette += meta.get('stuff_palette') or stuff_colours(len(meta.get('stuff_classes', ())))
+        colours: dict[int, Sequence[int]] = {}
+        for category, colour in zip(self._class_categories()[:-1].tolist(), palette, strict=True):
+            colours.setdefault(category, colour)
+        return colours
+
     def _write_map(self, sample: Mapping[str, Any], prediction: Segments, result: _ImageResult) -> None:
         name = map_name(sample, type(self).__name__)
-        write_panoptic_png(Path(f'{self.outfile_prefix}.panoptic') / name, prediction.ids)
-        records = segment_records(prediction)
+        segments = colour_ids(prediction, self._colours())
+        write_panoptic_png(Path(f'{self.outfile_prefix}.panoptic') / name, segments.ids)
+        records = segment_records(segments)
         result.annotation = {'image_id': sample.get('img_id'), 'file_name': name, 'segments_info': records}
-        result.size = prediction.ids.shape
+        result.size = segments.ids.shape
 
     def _write_json(self, images: list[tuple[Any, _ImageResult]]) -> None:
         written = [(image.annotation, image.size) for _, image in images if image.annotation is not None]
