@@ -5,12 +5,13 @@ import torch
 from mmseg.evaluation import IoUMetric
 
 UNLABELLED = 255
-# mmseg counts in float32, which is exact up to 2^24: large pictures are counted in blocks.
-_BLOCK = 2**22
 
 
 def pixel_counts(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarray:
-    """Count the pixels of each class in one image (mmseg's ``IoUMetric.intersect_and_union``).
+    """Count the pixels of each class in one image.
+
+    These are the counts of mmseg's ``IoUMetric.intersect_and_union``, in whole numbers: in its float32 they stop at
+    2^24, which a picture of 24 megapixels exceeds, and with a single class it takes every prediction for that class.
 
     Args:
         pred (np.ndarray): (H, W) int, predicted classes; values from ``num_classes`` on are wrong wherever they stand.
@@ -25,17 +26,11 @@ def pixel_counts(pred: np.ndarray, gt: np.ndarray, num_classes: int) -> np.ndarr
     """
     if pred.shape != gt.shape:
         raise ValueError(f'the prediction is {pred.shape}, the semantic map {gt.shape} (H, W)')
-    counts = np.zeros((3, num_classes), dtype=np.int64)
-    ignored = -1
-    flat_pred, flat_gt = pred.ravel(), gt.ravel()
-    for start in range(0, flat_gt.size, _BLOCK):
-        part = slice(start, start + _BLOCK)
-        labels, target = (torch.from_numpy(values[part].astype(np.int64)) for values in (flat_pred, flat_gt))
-        target[target >= num_classes] = ignored
-        # One class more, because with a single one mmseg counts every prediction as that class.
-        right, _, of_pred, of_gt = IoUMetric.intersect_and_union(labels, target, num_classes + 1, ignored)
-        counts += torch.stack([right, of_pred, of_gt])[:, :num_classes].numpy().astype(np.int64)
-    return counts
+    kept = gt < num_classes
+    pred, gt = np.minimum(pred[kept], np.int64(num_classes)), gt[kept]
+    return np.stack(
+        [np.bincount(values, minlength=num_classes + 1)[:num_classes] for values in (gt[pred == gt], pred, gt)]
+    )
 
 
 def class_scores(counts: np.ndarray, only_true: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -94,4 +89,4 @@ def stuff_labels(labels: np.ndarray, num_things: int, num_stuff: int, *, rest: i
     """
     last = num_things + num_stuff
     names = np.array([*[num_stuff] * num_things, *range(num_stuff), rest], dtype=np.int64)
-    return names[np.minimum(labels, last)]
+    return names[np.minimum(labels, np.int64(last))]

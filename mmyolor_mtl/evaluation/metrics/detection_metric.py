@@ -55,7 +55,7 @@ class DetectionMetric(CocoMetric):
             size of an object is then the area of its mask, or else of its box.
         metric (str | Sequence[str]): 'bbox', 'segm' or both.
         per_class (bool): Also log a table of every class, and keep it for the JSON of ``EvalTableHook``.
-        backend (str): 'pycocotools', or 'faster_coco_eval': the same figures several times as fast.
+        backend (str): 'pycocotools', or 'faster_coco_eval': the same figures in less time.
         outfile_prefix (str, optional): Write the predictions on all images that ``ann_file`` lists (without it, on all
             images) as COCO results: ``{outfile_prefix}.bbox.json`` and, if there are masks, ``.segm.json``; without
             ``ann_file`` also the ground truth, ``.gt.json``. What is written is what is scored: scores rounded to 5

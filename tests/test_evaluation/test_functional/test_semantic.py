@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmseg.evaluation import IoUMetric
 
 from mmyolor_mtl.evaluation.functional import class_scores, pixel_counts, semantic_scores, stuff_labels
 
@@ -21,6 +23,14 @@ def test_classes_that_are_only_predicted():
     counts = pixel_counts(np.array([[0, 1]]), np.array([[0, 0]]), 2)
     assert semantic_scores(counts)['mIoU'] == 0.25
     assert semantic_scores(counts, only_true=True)['mIoU'] == 0.5
+
+
+@given(st.integers(0, 10**6), st.integers(2, 6))
+def test_counts_equal_mmseg_s(seed, number):
+    rng = np.random.default_rng(seed)
+    pred, gt = rng.integers(0, number + 2, (4, 5)), rng.choice([*range(number), 255], (4, 5))
+    right, _, of_pred, of_gt = IoUMetric.intersect_and_union(torch.from_numpy(pred), torch.from_numpy(gt), number, 255)
+    assert pixel_counts(pred, gt, number).tolist() == [right.tolist(), of_pred.tolist(), of_gt.tolist()]
 
 
 def test_large_pictures_are_counted_exactly():
