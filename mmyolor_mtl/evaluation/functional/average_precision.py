@@ -85,6 +85,12 @@ def average_precision(
     return _summarise(evaluation.eval, thresholds, max_dets, params.catIds)
 
 
+def figure_names(max_dets: Sequence[int] = MAX_DETECTIONS) -> list[str]:
+    """Names of all figures, see :class:`DetectionScores`."""
+    names = ['mAP', 'mAP_50', 'mAP_75', *(f'mAP{size}' for size in _SIZES[1:])]
+    return names + [f'AR@{n}' for n in max_dets] + [f'AR{size}@{max_dets[-1]}' for size in _SIZES[1:]]
+
+
 def load_backend(name: str) -> tuple[Any, Any]:
     """Function from a dict to a COCO object, and class of the evaluator.
 
@@ -128,7 +134,7 @@ def _summarise(
         figures[f'mAP{size}'] = _mean(precision[..., i])
         columns[f'AP{size[1:]}'] = _mean(precision[..., i], axis=(0, 1))
     figures |= {f'AR@{n}': _mean(recall[:, :, 0, i]) for i, n in enumerate(max_dets)}
-    figures |= {f'AR{size}@{max_dets[-1]}': _mean(recall[:, :, i, -1]) for i, size in enumerate(_SIZES) if size}
+    figures |= {f'AR{size}@{max_dets[-1]}': _mean(recall[:, :, i, -1]) for i, size in enumerate(_SIZES[1:], start=1)}
     return DetectionScores(
         {name: -1.0 if np.isnan(value) else float(value) for name, value in figures.items()},
         {cat: {name: float(values[i]) for name, values in columns.items()} for i, cat in enumerate(cat_ids)},

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmdet.datasets.api_wrappers import COCO
 from mmdet.evaluation import CocoMetric
+from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from pycocotools import mask as mask_utils
 
@@ -21,7 +23,7 @@ from mmyolor_mtl.utils.arrays import to_numpy
 from ..caption_files import name_images
 from ..detection_files import coco_detections
 from ..functional import average_precision
-from ..functional.average_precision import MAX_DETECTIONS, load_backend
+from ..functional.average_precision import MAX_DETECTIONS, figure_names, load_backend
 from .common import ClassTable, is_labelled, log_class_table, require, unique_images, warn_unlabelled
 
 _TASKS = {'bbox': 'det', 'segm': 'ins'}
@@ -96,21 +98,23 @@ class DetectionMetric(CocoMetric):
         metrics = [metric] if isinstance(metric, str) else list(metric)
         if not metrics or not set(metrics) <= _TASKS.keys():
             raise ValueError(f"metric={metric!r} must come from {tuple(_TASKS)}; mmdet's CocoMetric scores proposals")
+        known = figure_names(proposal_nums)
+        unknown = [name for name in metric_items or () if name not in known]
+        if unknown:
+            raise ValueError(f'metric_items {unknown} are unknown; there are {", ".join(known)}')
         load_backend(backend)
-        with contextlib.redirect_stdout(io.StringIO()), _naming(ann_file):
-            super().__init__(
-                ann_file=ann_file,
-                metric=metrics,
-                proposal_nums=proposal_nums,
-                iou_thrs=iou_thrs,
-                metric_items=metric_items,
-                outfile_prefix=outfile_prefix,
-                backend_args=backend_args,
-                collect_device=collect_device,
-                prefix=prefix,
-            )
-            if self._coco_api is not None and not {'images', 'categories'} <= self._coco_api.dataset.keys():
-                raise ValueError('it needs "images" and "categories"')
+        super().__init__(
+            metric=metrics,
+            proposal_nums=proposal_nums,
+            iou_thrs=iou_thrs,
+            metric_items=metric_items,
+            outfile_prefix=outfile_prefix,
+            backend_args=backend_args,
+            collect_device=collect_device,
+            prefix=prefix,
+        )
+        if ann_file is not None:
+            self._coco_api = _read_truth(ann_file, backend_args)
         self.per_class = per_class
         self.backend = backend
         self.class_tables: dict[str, ClassTable] = {}
@@ -173,7 +177,12 @@ class DetectionMetric(CocoMetric):
         return figures
 
     def _score(
-        self, metric: str, truth: Mapping, detections: list, img_ids: list, category_ids: list[int | None]
+        self,
+        metric: str,
+        truth: Mapping[str, Any],
+        detections: list[dict[str, Any]],
+        img_ids: list[Any],
+        category_ids: list[int | None],
     ) -> dict[str, float]:
         scores = average_precision(
             truth,
@@ -185,15 +194,13 @@ class DetectionMetric(CocoMetric):
             max_dets=self.proposal_nums,
             backend=self.backend,
         )
-        items = [name for name in _ITEMS if name in scores.figures] if self.metric_items is None else self.metric_items
-        unknown = [name for name in items if name not in scores.figures]
-        if unknown:
-            raise ValueError(f'metric_items {unknown} are unknown; there are {", ".join(scores.figures)}')
         if self.per_class:
             names = zip(self.dataset_meta['classes'], category_ids, strict=True)
             table = [{'class': name, **scores.per_class[category]} for name, category in names if category is not None]
             log_class_table('boxes' if metric == 'bbox' else 'masks', table)
             self.class_tables[f'{self.prefix}/{metric}'] = table
+        # AP50 and AP75 are missing where other IoU thresholds are chosen.
+        items = [name for name in self.metric_items or _ITEMS if name in scores.figures]
         return {f'{metric}_{name}': scores.figures[name] for name in items}
 
     def _labelled_metrics(self, sample: Mapping[str, Any]) -> tuple[str, ...]:
@@ -312,10 +319,12 @@ def _text(rle: dict) -> dict:
     return {'size': rle['size'], 'counts': rle['counts'].decode('ascii')}
 
 
-@contextlib.contextmanager
-def _naming(ann_file: str | None) -> Any:
-    """Name the file in errors about its content."""
+def _read_truth(ann_file: str, backend_args: dict | None) -> COCO:
     try:
-        yield
+        with get_local_path(ann_file, backend_args=backend_args) as path, contextlib.redirect_stdout(io.StringIO()):
+            coco = COCO(path)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
         raise ValueError(f'{ann_file} is no COCO instances JSON: {error!r}') from error
+    if not {'images', 'categories'} <= coco.dataset.keys():
+        raise ValueError(f'{ann_file} is no COCO instances JSON: it needs "images" and "categories"')
+    return coco

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmyolor_mtl.evaluation.functional import average_precision
+from mmyolor_mtl.evaluation.functional.average_precision import figure_names
 
 
 def scene(seed, images=4, crowds=True):
@@ -63,6 +64,7 @@ def test_equals_the_official_summary(seed):
         return
     before = copy.deepcopy((truth, detections))
     scores = average_precision(truth, detections, 'bbox')
+    assert [*scores.figures] == figure_names()
     assert (truth, detections) == before  # the evaluators' notes are not left in them
     assert [*scores.figures.values()] == pytest.approx(official(truth, detections).stats.tolist(), abs=1e-12)
     faster = average_precision(truth, detections, 'bbox', backend='faster_coco_eval')

@@ -220,8 +220,11 @@ def test_class_table_only_on_request(warnings):
 def test_chosen_figures():
     figures = run(make_sample(), metric='bbox', metric_items=['mAP_50', 'AR@1'], prefix='val')
     assert set(figures) == {'val/bbox_mAP_50', 'val/bbox_AR@1'}
+    assert set(run(make_sample(), metric='bbox', iou_thrs=0.6)) == {
+        f'coco/bbox_{name}' for name in ('mAP', 'mAP_s', 'mAP_m', 'mAP_l')
+    }
     with pytest.raises(ValueError, match=r"metric_items \['mAP_33'\] are unknown; there are mAP, mAP_50"):
-        run(make_sample(), metric_items=['mAP_33'])
+        make_metric(metric_items=['mAP_33'])
 
 
 @pytest.mark.parametrize(
