@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...postprocess import Placement, assemble_masks
 from ...registry import MODELS
 from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG
+from ..losses.across_processes import share_of_processes
 from ..task_modules import Assignment
 from .base_head import TaskHead, auxiliary_config, labelled_indices, zero_loss
 from .branches import MaskBranches
@@ -104,6 +105,7 @@ class YOLORMaskHead(TaskHead):
             outputs['loss_ins_mask_aux'] = (self.auxiliary_weight, self.auxiliary(shared['auxiliary']))
         rows = {image: row for row, image in enumerate(shared['det_indices'])}
         indices = [i for i in labelled_indices(data_samples, self.task) if i in rows]
+        share = share_of_processes(len(indices), feats[0])
         positives = self._positives(shared['assignment'], [rows[i] for i in indices])
         if positives is None:
             return {name: zero_loss(*tensors) for name, (_, tensors) in outputs.items()}
@@ -113,7 +115,7 @@ class YOLORMaskHead(TaskHead):
         for name, (weight, (coefs, protos)) in outputs.items():
             _check_size(masks, protos)
             coefs = coefs[indices].gather(1, anchors[..., None].expand(-1, -1, coefs.shape[2]))
-            losses[name] = weight * self.loss_mask(coefs, protos[indices], masks, boxes, gt_index, valid)
+            losses[name] = weight * share * self.loss_mask(coefs, protos[indices], masks, boxes, gt_index, valid)
         return losses
 
     def _positives(
