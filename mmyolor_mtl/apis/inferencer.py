@@ -111,7 +111,7 @@ class MTLInferencer(BaseInferencer):
         sources = list_sources(inputs)
         total = count_images(sources)
         if total == float('inf'):
-            raise ValueError('a camera never ends: use stream(), or VideoSource(..., max_frames=...)')
+            raise ValueError('a camera or live stream never ends: use stream(), or VideoSource(..., max_frames=...)')
         results = self._draw(self._stream(sources, batch_size, score_thr, tasks), out_dir)
         return list(track(results, 'Inference', total) if self.show_progress else results)
 
@@ -133,7 +133,7 @@ class MTLInferencer(BaseInferencer):
                 list that mixes these, or an iterator.
             batch_size (int): Images a forward pass.
             score_thr (float): Lowest score of objects in the results and pictures.
-            out_dir (str | Path, optional): Folder for one picture (PNG) for each image.
+            out_dir (str | Path, optional): Folder for one picture (PNG) for each image, of the same name.
             tasks (Sequence[str], optional): The only tasks to run and report, of 'det', 'ins', 'sem', 'cap' and 'pan'.
 
         Raises:

@@ -243,7 +243,7 @@ class YOLORMTL(BaseDetector):
                 shared.update(head.context(feats[head.source]))
             else:
                 head.predict(feats[head.source], batch_data_samples, shared, rescale)
-            if task == 'det' and task in run:
+            if task == 'det' and task in run and min_score > 0:
                 _keep_likely(batch_data_samples, shared, self._lowest_score(min_score, run))
         if 'pan' in run:
             self.predict_panoptic(batch_data_samples, shared)
