@@ -38,9 +38,9 @@ class LoadedImage:
     @property
     def stem(self) -> str:
         """Name for files made of this picture: no folder, suffix or blank."""
-        path = unquote(urlparse(self.name).path) if '://' in self.name else self.name
+        path = self.name if self.frame is None else self.name.rpartition('#')[0]
+        path = unquote(urlparse(path).path) if '://' in path else path
         number = '' if self.frame is None else f'_{self.frame:06d}'
-        path = path if self.frame is None else path.rpartition('#')[0]
         return f'{Path(path).stem or "image"}{number}'.replace(' ', '_')
 
 

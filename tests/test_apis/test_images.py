@@ -189,6 +189,7 @@ def test_web_addresses(server, tmp_path):
         (LoadedImage('a#b.jpg'), 'a#b'),
         (LoadedImage('clips/a.mp4#7', frame=7), 'a_000007'),
         (LoadedImage('camera 0#12', frame=12), 'camera_0_000012'),
+        (LoadedImage('rtsp://host/yard#3', frame=3), 'yard_000003'),
         (LoadedImage('http://host/'), 'image'),
     ],
 )
