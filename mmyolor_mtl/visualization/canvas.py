@@ -129,7 +129,7 @@ def draw_tags(
         text = font.shorten(text, width - 2 * pad)
         size = (int(font.getlength(text)) + 2 * pad, font.height + pad)
         spot = _free_spot(box, size, (width, height), taken)
-        if _covered(spot, taken) > _MOST_COVERED * size[0] * size[1]:
+        if _covered(np.array([spot]), taken)[0] > _MOST_COVERED * size[0] * size[1]:
             left_out.append(number)
             continue
         taken = np.vstack([taken, spot])
@@ -153,7 +153,7 @@ def write_centred(image: np.ndarray, texts: Iterable[tuple[str, tuple[int, int]]
         x = round(min(max(x, half_w), max(half_w, image.shape[1] - half_w)))
         y = round(min(max(y, half_h), max(half_h, image.shape[0] - half_h)))
         spot = (x - half_w, y - half_h, x + half_w, y + half_h)
-        if _covered(spot, taken):
+        if _covered(np.array([spot]), taken)[0]:
             continue
         taken = np.vstack([taken, spot])
         corner = (round(x - half_w) + rim, round(y - half_h))
@@ -263,25 +263,23 @@ def _rgb(color: Iterable[int]) -> Color:
 def _free_spot(
     box: Sequence[float], size: tuple[int, int], image_size: tuple[int, int], taken: np.ndarray
 ) -> tuple[int, int, int, int]:
-    """Place a label of ``size`` (w, h) at a box: above it, else inside or below, where it covers the least."""
+    """Place a label of ``size`` (w, h) at a box, where it covers the least: above it, else in it or near."""
     (width, height), (image_w, image_h) = size, image_size
     left, top, right, bottom = (int(v) for v in box)
-    columns = (left, right - width, (left + right - width) // 2)
-    rows = (top - height, top, bottom - height, bottom)
-    best: tuple[float, tuple[int, int, int, int]] | None = None
-    for order, (y, x) in enumerate((y, x) for y in rows for x in columns):
-        x0 = max(0, min(x, image_w - width))
-        y0 = max(0, min(y, image_h - height))
-        spot = (x0, y0, x0 + width, y0 + height)
-        # Being pushed back into the image counts a little: the label then sits on another object's part of the picture.
-        cost = _covered(spot, taken) + 0.1 * (abs(x0 - x) * height + abs(y0 - y) * width) + 0.01 * order
-        if best is None or cost < best[0]:
-            best = (cost, spot)
-    assert best is not None
-    return best[1]
+    columns = np.array([left, right - width, (left + right - width) // 2, left - width, right])
+    rows = np.array([top - height, top, bottom - height, bottom, top - 2 * height, bottom + height])
+    wanted = np.stack([np.tile(columns, len(rows)), np.repeat(rows, len(columns))], axis=1)
+    corners = np.clip(wanted, 0, np.maximum(0, [image_w - width, image_h - height]))
+    spots = np.concatenate([corners, corners + size], axis=1)
+    # Being pushed back into the image counts a little: the label then sits on another object's part of the picture.
+    pushed = np.abs(corners - wanted) @ (height, width)
+    best = np.argmin(_covered(spots, taken) + 0.1 * pushed + 0.01 * np.arange(len(spots)))
+    x0, y0, x1, y1 = (int(v) for v in spots[best])
+    return x0, y0, x1, y1
 
 
-def _covered(spot: Sequence[float], taken: np.ndarray) -> float:
-    overlap_w = np.minimum(taken[:, 2], spot[2]) - np.maximum(taken[:, 0], spot[0])
-    overlap_h = np.minimum(taken[:, 3], spot[3]) - np.maximum(taken[:, 1], spot[1])
-    return float((np.clip(overlap_w, 0, None) * np.clip(overlap_h, 0, None)).sum())
+def _covered(spots: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Area (N,) px^2 of each of N xyxy spots that lies on the (M,4) spots taken."""
+    low = np.maximum(spots[:, None, :2], taken[None, :, :2])
+    high = np.minimum(spots[:, None, 2:], taken[None, :, 2:])
+    return np.clip(high - low, 0, None).prod(axis=2).sum(axis=1)

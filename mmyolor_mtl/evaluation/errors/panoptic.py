@@ -1,0 +1,99 @@
+"""Errors of panoptic maps."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmdet.structures import DetDataSample
+
+from ..metrics import PanopticMetric
+from .common import ImageScore, TaskErrors, ratio
+
+_NAMED = 6  # categories in a note
+
+
+class PanopticErrors(TaskErrors):
+    """Errors of panoptic maps, matched by a :class:`PanopticMetric`; images are scored by the PQ of their categories.
+
+    Args:
+        dataset_meta (Mapping): What the metric needs.
+        metric (PanopticMetric): Knows where the true maps come from.
+    """
+
+    def __init__(self, dataset_meta: Mapping[str, Any], metric: PanopticMetric) -> None:
+        self._metric = metric
+        self._metric.dataset_meta = dict(dataset_meta)
+        self._names = _category_names(dataset_meta)
+        self._statistics: list[tuple[int, np.ndarray]] = []
+
+    def __len__(self) -> int:
+        """Number of images judged."""
+        return len(self._statistics)
+
+    def add(self, index: int, sample: DetDataSample) -> None:
+        """Match the segments of a sample.
+
+        Raises:
+            ValueError: As ``PanopticMetric.process``.
+        """
+        if 'pred_panoptic_seg' not in sample:
+            return
+        self._metric.process(None, [sample.to_dict()])
+        statistics = self._metric.results.pop()[1]
+        if statistics is not None and len(statistics):
+            self._statistics.append((index, statistics))
+
+    def scores(self) -> list[ImageScore]:
+        """PQ of every image; perfect ones are left out."""
+        scores = [self._score(index, rows) for index, rows in self._statistics]
+        return [score for score in scores if score.score < 1]
+
+    def _score(self, index: int, rows: np.ndarray) -> ImageScore:
+        _, iou, tp, fp, fn = rows.T
+        note = f'{int(tp.sum())} segments found'
+        for title, counts in (('missed', fn), ('wrong', fp)):
+            named = [f'{self._names[int(rows[i, 0])]} × {int(counts[i])}' for i in np.flatnonzero(counts)]
+            if named:
+                note += f'; {title}: {", ".join(named[:_NAMED])}{", ..." if len(named) > _NAMED else ""}'
+        return ImageScore(index, float((iou / (tp + (fp + fn) / 2)).mean()), note, int((fp + fn).sum()))
+
+    def summary(self) -> dict[str, Any]:
+        """Figures of all categories.
+
+        Returns:
+            dict: ``images``, ``PQ`` and ``categories`` (lowest PQ first).
+        """
+        categories = [
+            {
+                'name': self._names[int(category)],
+                'PQ': ratio(iou, tp + (fp + fn) / 2),
+                'found': int(tp),
+                'wrong': int(fp),
+                'missed': int(fn),
+            }
+            for category, iou, tp, fp, fn in _by_category([rows for _, rows in self._statistics])
+        ]
+        categories.sort(key=lambda one: (one['PQ'], one['name']))
+        return {
+            'images': len(self),
+            'PQ': float(np.mean([one['PQ'] for one in categories])),
+            'categories': categories,
+        }
+
+
+def _category_names(meta: Mapping[str, Any]) -> dict[int, str]:
+    """Names of panoptic categories; merged stuff is named after its first class."""
+    ids = [*meta.get('thing_ids', ()), *meta.get('stuff_ids', ())]
+    merged = meta.get('panoptic_stuff') or {}
+    names: dict[int, str] = {}
+    for category, name in zip(ids, [*meta['classes'], *meta.get('stuff_classes', ())], strict=True):
+        names.setdefault(merged.get(category, category), name)
+    return names
+
+
+def _by_category(statistics: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum rows of ``segment_statistics`` by their category."""
+    rows = np.concatenate(statistics)
+    categories, place = np.unique(rows[:, 0], return_inverse=True)
+    sums = [np.bincount(place, weights=rows[:, column], minlength=len(categories)) for column in range(1, 5)]
+    return np.stack([categories, *sums], axis=1)
