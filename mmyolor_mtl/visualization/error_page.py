@@ -1,5 +1,6 @@
 """The page of ``tools/analysis_tools/error_report.py``: where a network errs, task by task."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,11 +168,11 @@ def _caption_panels(found: Mapping[str, Any]) -> list[str]:
 
 
 def _caption_scores(scores: Sequence[float]) -> str:
-    high = max(1.0, *scores)
+    high = max(1, math.ceil(max(scores)))
     counts = [0] * 20
     for score in scores:
         counts[min(19, int(20 * score / high))] += 1
-    return html.histogram({'images': counts}, {'images': '#3b6edc'}, 0, round(high, 2))
+    return html.histogram({'images': counts}, {'images': '#3b6edc'}, 0, high)
 
 
 def _long_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -186,4 +187,6 @@ def _share(count: int, counts: Mapping[str, int]) -> float:
 
 
 def _percent(part: float, whole: float) -> str:
-    return f'{part / whole:.0%}' if whole else '-'
+    if not whole:
+        return '-'
+    return f'{part / whole:.0%}' if part >= 0.01 * whole or not part else '<1%'

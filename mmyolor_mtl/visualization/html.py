@@ -170,5 +170,7 @@ def number(value: Any) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, Bar):
-        return f'<span class="bar" style="width:{max(0.0, min(1.0, value)) * 10:.2f}rem"></span>'
+        if value <= 0:
+            return ''
+        return f'<span class="bar" style="width:{min(1.0, value) * 10:.2f}rem"></span>'
     return escape(number(value))

@@ -18,7 +18,6 @@ from .views import IGNORED, Objects, View
 
 VOID: Color = (90, 90, 90)
 HATCH: Color = (200, 200, 200)
-WRONG: Color = (230, 30, 30)
 _MARGIN: Color = (236, 238, 241)  # beside images that are narrower or lower than their panel
 _ACCENT = {'Ground truth': (16, 150, 100), 'Prediction': (59, 110, 220)}
 # Long side of a panel in px: smaller images are enlarged so that text stays readable, larger ones reduced.
@@ -207,8 +206,9 @@ class Sheet:
             entries.insert(0, (f'unlabelled {_percent(unlabelled / ids.size)}', HATCH))
         note = f'{len(present)} class{"es" if len(present) != 1 else ""}'
         if wrong is not None:
-            canvas.hatch(panel, sample(wrong, self.height, self.width), WRONG, self.font_size * 2 // 3)
-            entries.insert(0, (f'wrong {_percent(float(wrong.mean()))}', WRONG))
+            right = ~sample(wrong, self.height, self.width)
+            panel[right] = panel[right] // 4 + 191
+            note += f', {_percent(float(wrong.mean()))} wrong (full colour)'
         return self._in_cell(panel), note, entries
 
     def _panoptic(self, ids: np.ndarray) -> tuple[np.ndarray, str]:

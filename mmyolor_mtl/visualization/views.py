@@ -39,7 +39,7 @@ class View:
     """One side of the picture, ground truth or prediction; a part that does not exist is None.
 
     ``semantic`` is (H,W) at the size of the image; so is ``panoptic``, or it is as large as it is shown. ``wrong``,
-    bool (H,W), marks pixels of the semantic map.
+    bool (H,W), marks pixels of the semantic map; all others are faded.
     """
 
     title: str

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import mmcv
 import mmengine
+import torch
 from mmdet.structures import DetDataSample
 from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
@@ -33,8 +34,9 @@ from mmyolor_mtl.utils.compat import check_stack
 from mmyolor_mtl.visualization import MTLLocalVisualizer
 from mmyolor_mtl.visualization.error_page import write_error_page
 from mmyolor_mtl.visualization.report import ReportScene
+from mmyolor_mtl.visualization.sheet import panel_size
 
-_PANELS = {'det': 'objects', 'ins': 'objects', 'sem': 'semantic', 'pan': 'panoptic', 'cap': 'caption'}
+_PANELS = {'det': 'objects', 'ins': 'objects', 'sem': 'semantic', 'pan': 'panoptic'}
 _FIELDS = {'pred_instances': InstanceData, 'pred_sem_seg': PixelData, 'pred_panoptic_seg': PixelData}
 
 
@@ -117,11 +119,15 @@ class Network:
     def __iter__(self) -> Iterator[DetDataSample]:
         """All samples, predicted in the batches of the config."""
         for batch in self._loader:
-            yield from (sample.cpu() for sample in self._model.test_step(batch))
+            yield from self._predict(batch)
 
     def __getitem__(self, index: int) -> DetDataSample:
         """One sample."""
-        return self._model.test_step(pseudo_collate([self._dataset[index]]))[0].cpu()
+        return self._predict(pseudo_collate([self._dataset[index]]))[0]
+
+    @torch.no_grad()
+    def _predict(self, batch: dict) -> list[DetDataSample]:
+        return [sample.cpu() for sample in self._model.test_step(batch)]
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -185,7 +191,13 @@ def judge(source: Source, number: int, analysis: ErrorAnalysis, evaluator: Evalu
     """
     with Progress('judging', number) as progress:
         for index, sample in enumerate(source):
-            evaluator.process([sample])
+            try:
+                evaluator.process([sample])
+            except KeyError as error:
+                raise ValueError(
+                    f'the test_evaluator of the config needs {error}, which image {sample.img_id} lacks: give the '
+                    'config that the predictions were made with'
+                ) from error
             analysis.add(index, sample)
             progress.step()
     if not analysis.judged_tasks:
@@ -224,13 +236,17 @@ def draw(
     if task == 'det':
         for instances in (sample.gt_instances, sample.pred_instances, sample.get('ignored_instances', {})):
             instances.pop('masks', None)
-    visualizer = MTLLocalVisualizer(panels=(_PANELS[task],))
-    visualizer.dataset_meta = dict(meta)
     pixels = mmcv.imread(sample.img_path, channel_order='rgb')
     path = folder / 'pictures' / f'{task}_{rank:02d}_{Path(sample.img_path).stem}.jpg'
-    picture = visualizer.compose(pixels, sample, pred_score_thr=analysis.score_thr)
+    if task == 'cap':  # the page says what is said
+        picture = mmcv.imresize(pixels, panel_size(*pixels.shape[:2])[::-1], interpolation='area')
+        caption, references = sample.pred_caption, list(sample.gt_captions)
+    else:
+        visualizer = MTLLocalVisualizer(panels=(_PANELS[task],))
+        visualizer.dataset_meta = dict(meta)
+        picture = visualizer.compose(pixels, sample, pred_score_thr=analysis.score_thr)
+        caption, references = None, []
     mmcv.imwrite(picture[..., ::-1], str(path))
-    caption, references = (sample.pred_caption, list(sample.gt_captions)) if task == 'cap' else (None, [])
     name = f'{Path(sample.img_path).name}, image {sample.img_id}, score {image.score:.3f}'
     return ReportScene(name, path, caption, references, image.note)
 

@@ -50,7 +50,7 @@ class PanopticErrors(TaskErrors):
 
     def _score(self, index: int, rows: np.ndarray) -> ImageScore:
         _, iou, tp, fp, fn = rows.T
-        note = f'{int(tp.sum())} segments found'
+        note = f'{int(tp.sum())} of {int((tp + fn).sum())} segments found'
         for title, counts in (('missed', fn), ('wrong', fp)):
             named = [f'{self._names[int(rows[i, 0])]} × {int(counts[i])}' for i in np.flatnonzero(counts)]
             if named:
