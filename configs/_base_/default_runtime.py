@@ -27,6 +27,8 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
+# Several processes: each has the batch statistics of its own images; SyncBN shares them (docs, Training).
+model_wrapper_cfg = dict(type='mmyolor_mtl.MTLDistributedDataParallel', broadcast_buffers=False)
 visualizer = dict(type='mmyolor_mtl.MTLLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'

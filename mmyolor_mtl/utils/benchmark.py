@@ -7,6 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# glibc hands large blocks back to the system as soon as they are freed and asks for them again at the next operation;
+# with these settings of a process's environment it keeps them.
+KEEP_MEMORY = {
+    'MALLOC_MMAP_MAX_': '0',
+    'MALLOC_TRIM_THRESHOLD_': str(2**34),
+    'MALLOC_TOP_PAD_': str(2**28),
+}
+
 
 def best_time(function: Callable[[], Any], repeats: int, device: str = 'cpu') -> float:
     """Seconds of the fastest of some runs, after one that is not timed."""

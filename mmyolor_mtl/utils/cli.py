@@ -86,6 +86,5 @@ def _prepare_cpu_processes(cfg: Config) -> None:
     if torch.cuda.is_available() or torch.distributed.is_initialized():
         return
     torch.distributed.init_process_group('gloo')
-    cfg.setdefault(
-        'model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    )
+    wrapper = dict(type='mmyolor_mtl.MTLDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}

@@ -1,4 +1,4 @@
-"""The benchmarks of assignment and losses run, and their two sides agree."""
+"""The benchmarks of assignment, losses and post-processing run, and their figures agree with each other."""
 
 import json
 import subprocess
@@ -31,6 +31,17 @@ def test_losses(repo_root):
     for result in (everything, semantic):
         assert result['value_difference'] < 1e-5 and result['gradient_difference'] < 1e-5
         assert result['ratio'] == pytest.approx(result['seconds_dense'] / result['seconds'])
+
+
+@pytest.mark.parametrize('semantic', ['clear', 'noise'])
+def test_postprocessing(repo_root, semantic):
+    config = repo_root / 'configs' / 'shapes' / 'yolor-mtl_elan-w25_det-ins-sem-cap_demo_shapes.py'
+    small = ('--size', '128', '--image', '60', '90', '--objects', '5', '--kept', '9', '--repeats', '1')
+    (result,) = run(repo_root, 'benchmark_postprocess', config, *small, '--semantic', semantic)
+    assert 5 <= result['kept'] <= 9 and result['segments'] > 3
+    parts = sum(result[f'ms_{name}'] for name in ('nms', 'masks', 'semantic', 'panoptic'))
+    assert result['ms_after'] == pytest.approx(parts, abs=0.3)
+    assert result['share'] == pytest.approx(result['ms_after'] / result['ms_forward'], rel=0.05)
 
 
 def test_bad_size(repo_root):

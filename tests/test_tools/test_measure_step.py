@@ -39,6 +39,32 @@ def test_a_step_of_a_tiny_network(tmp_path):
     cfg.dump(tmp_path / 'tiny.py')
     figures = measure(tmp_path / 'tiny.py', '--batch-size', '2', '--steps', '2')
     assert figures['seconds'] > 0 and 0.1 < figures['peak_memory_gb'] < 4 and math.isfinite(figures['loss'])
+    assert 0 < figures['data_seconds'] < figures['seconds'] and 0 < figures['step_memory_gb'] < 3
+    assert figures['images_per_second'] == pytest.approx(2 / figures['seconds'], rel=0.05)
+    assert figures['malloc'] == 'default'
+
+
+def test_other_data_vocabulary_and_size(tmp_path):
+    from tools.analysis_tools.measure_step import adapt_config, build_parser
+
+    args = build_parser().parse_args(['x', '--data-root', 'my', '--vocab-file', 'words.txt', '--img-scale', '320'])
+    text = adapt_config(Config.fromfile(PAPER), args).pretty_text
+    assert 'data/coco' not in text and '640' not in text
+    assert text.count("vocab_file='words.txt'") >= 3 and "'my/annotations/instances_val2017.json'" in text
+
+
+def test_table_of_two_settings(tmp_path):
+    write_shapes(tmp_path / 'shapes', 4, 1, size=64, seed=0)
+    tiny_config(tmp_path / 'shapes', tmp_path / 'run').dump(tmp_path / 'tiny.py')
+    command = [sys.executable, ROOT / 'tools/analysis_tools/benchmark_train.py', tmp_path / 'tiny.py', '--keep-memory']
+    command += ['--batch-size', '2', '--against', 'model.train_cfg.views_in_turn=False']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    turn, together = (json.loads(line) for line in lines[:2])
+    assert turn['loss'] == pytest.approx(together['loss'], rel=1e-5) and turn['malloc'] == 'keep'
+    assert lines[2].startswith('| config | setting | batch |') and lines[4].startswith('| tiny | as it is | 2 |')
+    assert '| model.train_cfg.views_in_turn=False | 2 |' in lines[5] and lines[5].count('x)') >= 3
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+from .distributed import MTLDistributedDataParallel
 from .yolor_mtl import YOLORMTL
 
-__all__ = ['YOLORMTL']
+__all__ = ['YOLORMTL', 'MTLDistributedDataParallel']

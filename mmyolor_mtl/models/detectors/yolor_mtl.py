@@ -1,16 +1,21 @@
 """The multi-task shell: backbone -> neck -> {task: head}, and while training an auxiliary branch."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmcv.cnn import fuse_conv_bn
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.structures import DetDataSample
 from mmengine.model import ModuleDict
+from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
+from ...postprocess import fuse_panoptic
 from ...registry import MODELS
-from ..heads.panoptic_fusion import fuse_panoptic
+from ..heads.base_head import zero_loss
+from .view_training import train_views
 
 TASKS = ('det', 'ins', 'sem', 'cap')
 Features = dict[str, tuple[Tensor, ...]]
@@ -31,12 +36,13 @@ class YOLORMTL(BaseDetector):
             the heads; called with the images and the backbone's levels.
         data_preprocessor: Config of the data preprocessor.
         test_cfg: ``panoptic``: keyword arguments of :func:`fuse_panoptic`, or absent for no panoptic result.
-        train_cfg: Unused by this class; mmdet's tools may set it.
+        train_cfg: ``views_in_turn``: run each view forward and backward before the other (True by default), which takes
+            the memory of one, or both forward and then backward.
         init_cfg: Config of the initialisation.
 
     Raises:
         ValueError: If a task is unknown, its head belongs to another task, a head needs what no head provides, or
-            ``test_cfg`` has another key than ``panoptic``.
+            ``test_cfg`` has another key than ``panoptic``, ``train_cfg`` another than ``views_in_turn``.
 
     Shapes:
         inputs (B, 3, H, W), RGB in [0, 1], H and W multiples of 32.
@@ -63,13 +69,15 @@ class YOLORMTL(BaseDetector):
                 f'test_cfg of YOLORMTL takes the key panoptic, got {sorted(test_cfg)}; thresholds belong to the '
                 'test_cfg of a head, such as model.heads.det.test_cfg.score_thr'
             )
+        if set(train_cfg or {}) - {'views_in_turn'}:
+            raise ValueError(f'train_cfg of YOLORMTL takes the key views_in_turn, got {sorted(train_cfg)}')
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         self.auxiliary = None if auxiliary is None else MODELS.build(auxiliary)
         # In the order of TASKS, in which a head comes after those whose results it needs. MMEngine's ModuleDict, as
         # torch's would keep init_weights from reaching the heads.
         self.heads = ModuleDict({task: MODELS.build(heads[task]) for task in TASKS if task in heads})
-        self.train_cfg = train_cfg
+        self.train_cfg = {'views_in_turn': True, **(train_cfg or {})}
         self.test_cfg = test_cfg or {}
         self._check_heads()
 
@@ -113,33 +121,58 @@ class YOLORMTL(BaseDetector):
         data_samples: list[DetDataSample] | None = None,
         mode: str = 'tensor',
         caption_inputs: Tensor | None = None,
+        views: Sequence[str] | None = None,
     ) -> Any:
-        """As mmdet's detectors, with the weak views beside the inputs in mode 'loss'."""
+        """As mmdet's detectors, with the weak views beside the inputs in mode 'loss'; see :meth:`loss`."""
         if mode == 'loss':
-            return self.loss(inputs, data_samples, caption_inputs)
+            return self.loss(inputs, data_samples, caption_inputs, views)
         return super().forward(inputs, data_samples, mode)
 
-    def loss(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], caption_inputs: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """Losses of all heads that are trained, each over the samples that carry its labels.
+    def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """One step of the optimizer; returns the losses to log."""
+        return train_views(self, self, data, optim_wrapper)
+
+    def trained_views(self) -> tuple[str, ...]:
+        """Which views have something to learn: 'vision' where a vision head is trained, 'language' for captions.
 
         Vision heads that are frozen, all of them, save the pass of the strong view.
+        """
+        vision = any(map(_is_trained, self.vision_heads.values()))
+        language = 'cap' in self.heads and (_is_trained(self.heads['cap']) or not vision)
+        return ('vision',) * vision + ('language',) * language
+
+    def parameters_beside(self, views: Sequence[str]) -> list[nn.Parameter]:
+        """Trained parameters that the losses of these views may leave without a gradient."""
+        parts = [] if 'vision' in views else [self.neck, self.auxiliary, *self.vision_heads.values()]
+        if 'language' not in views and 'cap' in self.heads:
+            parts.append(self.heads['cap'])
+        return [p for part in parts if part is not None for p in part.parameters() if p.requires_grad]
+
+    def loss(
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: list[DetDataSample],
+        caption_inputs: Tensor | None = None,
+        views: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of all heads that are trained, each over the samples that carry its labels.
 
         Args:
             batch_inputs: (B, 3, H, W) strong views.
             batch_data_samples: The B samples.
             caption_inputs: (Bc, 3, h, w) weak views of the samples with ``caption_view``, in batch order.
+            views: Only the losses of these, out of :meth:`trained_views`; None for all.
         """
+        views = self.trained_views() if views is None else views
         losses: dict[str, Tensor] = {}
-        if any(map(_is_trained, self.vision_heads.values())):
+        if 'vision' in views:
             shared: dict[str, Any] = {}
             feats = self.extract_feat(batch_inputs)
             if self.auxiliary is not None:
                 shared['auxiliary'] = self.auxiliary(batch_inputs, feats['backbone'])
             for head in self.vision_heads.values():
                 losses.update(head.loss(feats[head.source], batch_data_samples, shared))
-        if 'cap' in self.heads and (_is_trained(self.heads['cap']) or not losses):
+        if 'language' in views:
             losses.update(self._caption_loss(batch_inputs, batch_data_samples, caption_inputs))
         return losses
 
@@ -150,7 +183,9 @@ class YOLORMTL(BaseDetector):
         samples = [sample for sample in data_samples if 'caption_view' in sample]
         if caption_inputs is None:
             if self.vision_heads:
-                return head.loss((), [], {})
+                # The trunk stays in the graph, as other processes may have captions.
+                trunk = [p for p in self.backbone.parameters() if p.requires_grad]
+                return {name: value + zero_loss(*trunk) for name, value in head.loss((), [], {}).items()}
             # No caption in this batch. One image keeps the trunk in the graph where no vision head does.
             caption_inputs = batch_inputs[:1]
         # A head that needs nothing of the neck does not have it run.
@@ -170,12 +205,16 @@ class YOLORMTL(BaseDetector):
         for head in self.heads.values():
             head.predict(feats[head.source], batch_data_samples, shared, rescale)
         if 'panoptic' in self.test_cfg and {'ins', 'sem'} <= set(self.heads):
-            for sample in batch_data_samples:
-                panoptic = fuse_panoptic(
-                    sample.pred_instances, sample.pred_sem_seg.sem_seg[0], **self.test_cfg['panoptic']
-                )
-                sample.pred_panoptic_seg = PixelData(sem_seg=panoptic[None])
+            self.predict_panoptic(batch_data_samples, shared)
         return batch_data_samples
+
+    def predict_panoptic(self, data_samples: list[DetDataSample], shared: dict[str, Any]) -> None:
+        """Merge the predictions of samples and the ``instance_masks`` of ``shared`` into ``pred_panoptic_seg``."""
+        for sample, masks in zip(data_samples, shared['instance_masks'], strict=True):
+            found, sem_seg = sample.pred_instances, sample.pred_sem_seg.sem_seg
+            scores, labels, pixels = (x.cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
+            panoptic = fuse_panoptic(masks, scores, labels, pixels, **self.test_cfg['panoptic'])
+            sample.pred_panoptic_seg = PixelData(sem_seg=torch.from_numpy(panoptic)[None].to(sem_seg.device))
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample] | None = None) -> dict[str, Any]:
         """Raw outputs by name: ``cls_logits``, ``box_dists``, ``mask_coefs``, ``mask_protos``, ``sem_logits``, ..."""

@@ -3,7 +3,6 @@ from .base_head import TaskHead
 from .caption_head import CaptionHead
 from .detection_head import YOLORDetectionHead
 from .mask_head import YOLORMaskHead
-from .panoptic_fusion import fuse_panoptic
 from .region_caption_head import RegionCaptionHead
 from .semantic_head import YOLORSemanticHead
 
@@ -15,5 +14,4 @@ __all__ = [
     'YOLORDetectionHead',
     'YOLORMaskHead',
     'YOLORSemanticHead',
-    'fuse_panoptic',
 ]

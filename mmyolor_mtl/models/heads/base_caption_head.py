@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from mmyolor_mtl.models.text.generation import Generated, generate, sample, sentence_lengths
 from mmyolor_mtl.registry import TOKENIZERS
 
+from ..losses.across_processes import share_of_processes
 from .base_head import TaskHead, zero_loss
 
 Region = tuple[float, float, float, float]
@@ -128,12 +129,15 @@ class BaseCaptionHead(TaskHead):
         Raises:
             ValueError: A sample has no caption, one that is too long, or ids outside the vocabulary.
         """
+        name = 'loss_cap_ce' if self.self_critical is None else 'loss_cap_scst'
         if not len(data_samples):
-            return dict(loss_cap_ce=zero_loss(*feats, *self.parameters()))
+            anchor = next(self.parameters())
+            return {name: share_of_processes(0, anchor) * zero_loss(*feats, *self.parameters())}
         _check_batch(feats, data_samples)
         regions = [sample.get('caption_region') for sample in data_samples]
         if self.self_critical is not None:
-            return dict(loss_cap_scst=self.self_critical(self, self.memory(feats, regions, shared), data_samples))
+            loss = self.self_critical(self, self.memory(feats, regions, shared), data_samples)
+            return {name: share_of_processes(len(data_samples), feats[0]) * loss}
         tokens = self._stack_captions([self._caption_ids(sample) for sample in data_samples])
         # The output MLP holds half of the parameters: it runs on words, not on padding.
         words = (tokens[:, 1:] != self.special_ids['pad_id']).flatten().nonzero()[:, 0].to(feats[0].device)
@@ -142,7 +146,7 @@ class BaseCaptionHead(TaskHead):
         states = self.decoder.hidden(tokens[:, :-1], memory).flatten(0, 1)[words]
         targets = tokens[:, 1:].flatten()[words]
         loss = F.cross_entropy(self.decoder.output(states).float(), targets, label_smoothing=self.label_smoothing)
-        return dict(loss_cap_ce=self.loss_weight * loss)
+        return {name: share_of_processes(len(words), feats[0]) * self.loss_weight * loss}
 
     def _caption_ids(self, sample: DetDataSample) -> Tensor:
         """Ids (K, T) of a sample's captions, checked for their shape."""

@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from mmcv.ops import batched_nms
 from mmdet.structures import DetDataSample
+from mmengine.dist import get_world_size
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ...registry import MODELS, TASK_UTILS
 from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG
+from ..losses.across_processes import sum_over_processes
 from ..task_modules import Assignment, anchor_points, boxes_to_distances, distances_to_boxes
 from .base_head import TaskHead, auxiliary_config, labelled_indices, zero_loss
 from .branches import DetectionBranches
@@ -188,6 +190,7 @@ class YOLORDetectionHead(TaskHead):
         ) -> tuple[dict[str, Tensor], Assignment | None]:
             logits, dists = branches(inputs)
             if not indices:
+                _mean_total(None, logits)
                 zero = zero_loss(logits, dists)
                 return {f'loss_det_{term}{suffix}': zero for term in ('cls', 'bbox', 'dfl')}, None
             logits, dists = logits[indices].float(), dists[indices].float()
@@ -247,8 +250,7 @@ class YOLORDetectionHead(TaskHead):
         foreground = assignment.foreground
         target = torch.zeros_like(logits)
         target.scatter_(2, assignment.labels[..., None], assignment.scores[..., None].to(target))
-        # The reference divides by zero when no anchor is positive; one is what an empty sum costs nothing with.
-        total = assignment.scores.sum().clamp(min=1)
+        total = _mean_total(assignment, logits)
         loss_cls = self.loss_cls(logits, target, avg_factor=total)
 
         image, anchor = foreground.nonzero(as_tuple=True)
@@ -303,6 +305,15 @@ class YOLORDetectionHead(TaskHead):
         self.auxiliary = None
         if self.test_cfg['branch'] == 'one_to_one':
             self.main = None
+
+
+def _mean_total(assignment: Assignment | None, like: Tensor) -> Tensor:
+    """Sum of target scores by which losses are divided: the mean over the processes, each of which calls this.
+
+    The reference divides by zero when no anchor is positive; one is what an empty sum costs nothing with.
+    """
+    total = like.new_zeros((), dtype=torch.float32) if assignment is None else assignment.scores.sum().float()
+    return sum_over_processes(total).clamp(min=1) / get_world_size()
 
 
 def _check_test_cfg(test_cfg: dict, one_to_one: bool) -> dict:

@@ -4,19 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
+from ...postprocess import Placement, assemble_masks
 from ...registry import MODELS
 from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG
-from ..losses.mask import inside_boxes
+from ..losses.across_processes import share_of_processes
 from ..task_modules import Assignment
 from .base_head import TaskHead, auxiliary_config, labelled_indices, zero_loss
 from .branches import MaskBranches
-from .resize import resize_to_image
 
-MASKS_AT_ONCE = 32
+# 300 masks of 1,920 x 1,080 px are above it, 1,000 of 640 x 480 px below.
+TEST_CFG = dict(rle_above=2**29)
 
 
 @MODELS.register_module()
@@ -35,9 +35,14 @@ class YOLORMaskHead(TaskHead):
         auxiliary: ``in_channels`` of the auxiliary features and ``loss_weight`` (0.25 by default) of their loss, or
             None for no auxiliary branches.
         loss_mask: Config of the loss.
+        test_cfg: ``rle_above`` (bytes): the masks of a picture are a bool tensor up to this size, above it a list of
+            COCO run lengths, which ``CocoMetric`` takes too; 0 for run lengths always. 512 MiB by default.
         norm_cfg: Config of the norm layers.
         act_cfg: Config of the activations.
         init_cfg: Config of the initialisation.
+
+    Raises:
+        ValueError: If ``test_cfg`` has an unknown key.
 
     Shapes:
         feats[i] (B, in_channels[i], H_i, W_i) -> ``mask_coefs`` (B, N, M) without activation and ``mask_protos``
@@ -46,6 +51,7 @@ class YOLORMaskHead(TaskHead):
 
     task = 'ins'
     requires: tuple[str, ...] = ('assignment', 'detections', 'det_indices')
+    provides: tuple[str, ...] = ('instance_masks',)
 
     def __init__(
         self,
@@ -58,11 +64,16 @@ class YOLORMaskHead(TaskHead):
         implicit: bool = False,
         auxiliary: dict | None = None,
         loss_mask: dict = dict(type='mmyolor_mtl.PrototypeMaskLoss', loss_weight=2.5),
+        test_cfg: dict | None = None,
         norm_cfg: dict = NORM_CFG,
         act_cfg: dict = ACT_CFG,
         init_cfg: dict | None = INIT_CFG,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        unknown = sorted(set(test_cfg or {}) - set(TEST_CFG))
+        if unknown:
+            raise ValueError(f'test_cfg of the mask head has unknown keys {unknown}; it takes {sorted(TEST_CFG)}')
+        self.test_cfg = {**TEST_CFG, **(test_cfg or {})}
         self.mask_stride = mask_stride
         self.loss_mask = MODELS.build(loss_mask)
         kwargs = dict(
@@ -94,6 +105,7 @@ class YOLORMaskHead(TaskHead):
             outputs['loss_ins_mask_aux'] = (self.auxiliary_weight, self.auxiliary(shared['auxiliary']))
         rows = {image: row for row, image in enumerate(shared['det_indices'])}
         indices = [i for i in labelled_indices(data_samples, self.task) if i in rows]
+        share = share_of_processes(len(indices), feats[0])
         positives = self._positives(shared['assignment'], [rows[i] for i in indices])
         if positives is None:
             return {name: zero_loss(*tensors) for name, (_, tensors) in outputs.items()}
@@ -103,7 +115,7 @@ class YOLORMaskHead(TaskHead):
         for name, (weight, (coefs, protos)) in outputs.items():
             _check_size(masks, protos)
             coefs = coefs[indices].gather(1, anchors[..., None].expand(-1, -1, coefs.shape[2]))
-            losses[name] = weight * self.loss_mask(coefs, protos[indices], masks, boxes, gt_index, valid)
+            losses[name] = weight * share * self.loss_mask(coefs, protos[indices], masks, boxes, gt_index, valid)
         return losses
 
     def _positives(
@@ -129,34 +141,25 @@ class YOLORMaskHead(TaskHead):
     def predict(
         self, feats: Sequence[Tensor], data_samples: list[DetDataSample], shared: dict[str, Any], rescale: bool = True
     ) -> None:
-        """Add ``masks`` (K, H, W) bool to ``pred_instances``."""
-        outputs = self.forward(feats)
-        size = tuple(self.mask_stride * side for side in outputs['mask_protos'].shape[2:])
-        for index, (sample, found) in enumerate(zip(data_samples, shared['detections'], strict=True)):
-            if len(found) == 0:
-                shape = sample.metainfo['ori_shape'][:2] if rescale else size
-                sample.pred_instances.masks = found.bboxes.new_zeros(0, *shape, dtype=torch.bool)
-                continue
-            coefs, protos = outputs['mask_coefs'][index, found.anchors], outputs['mask_protos'][index]
-            chunks = [
-                self._assemble(some_coefs, protos, some_boxes, size, sample, rescale)
-                for some_coefs, some_boxes in zip(
-                    coefs.split(MASKS_AT_ONCE), found.bboxes.split(MASKS_AT_ONCE), strict=True
-                )
-            ]
-            sample.pred_instances.masks = torch.cat(chunks)
+        """Add ``masks`` to ``pred_instances``, (K, H, W) bool or run lengths; leave them in ``shared`` as windows.
 
-    @staticmethod
-    def _assemble(
-        coefs: Tensor, protos: Tensor, boxes: Tensor, size: tuple[int, ...], sample: DetDataSample, rescale: bool
-    ) -> Tensor:
-        """Masks of some detections: combine, upsample to the input, crop to the box, undo the letterbox."""
-        soft = (coefs.float() @ protos.float().flatten(1)).sigmoid().unflatten(1, tuple(protos.shape[1:]))
-        soft = F.interpolate(soft[None], size, mode='bilinear', align_corners=False)[0]
-        masks = (soft > 0.5) & inside_boxes(boxes, *size)
-        if not rescale:
-            return masks
-        return resize_to_image(masks.float(), sample) >= 0.5
+        On a GPU the prototypes and what belongs to the detections come to the host, where the masks are put together.
+        """
+        outputs = self.forward(feats)
+        found_in = zip(data_samples, shared['detections'], outputs['mask_coefs'], outputs['mask_protos'], strict=True)
+        shared['instance_masks'] = []
+        for sample, found, coefs, protos in found_in:
+            size = [self.mask_stride * side for side in protos.shape[1:]]
+            placement = Placement.from_meta(sample.metainfo) if rescale else Placement.whole_input(*size)
+            own_coefs, own_protos, boxes = (
+                x.detach().float().cpu().numpy() for x in (coefs[found.anchors], protos, found.bboxes)
+            )
+            masks = assemble_masks(own_coefs, own_protos, boxes, self.mask_stride, placement)
+            shared['instance_masks'].append(masks)
+            if len(masks) * masks.size[0] * masks.size[1] > self.test_cfg['rle_above']:
+                sample.pred_instances.masks = masks.to_rle()
+            else:
+                sample.pred_instances.masks = torch.from_numpy(masks.to_array()).to(protos.device)
 
     def switch_to_deploy(self) -> None:
         """Drop the auxiliary branches."""

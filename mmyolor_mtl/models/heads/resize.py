@@ -1,32 +1,41 @@
-"""From the network's letterboxed input back to the original picture."""
+"""Semantic labels of the original picture from logits over the network's letterboxed input."""
 
+import torch
 import torch.nn.functional as F
-from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from mmyolor_mtl.postprocess import Placement, semantic_labels
+from mmyolor_mtl.postprocess.semantic import resized_window
 
-def resize_to_image(maps: Tensor, sample: DetDataSample, stride: int = 1) -> Tensor:
-    """Cut the padding off and resize bilinearly to the original picture (REFERENCE_SPEC 6.2, 6.3).
+_VALUES_AT_ONCE = 2**26  # of enlarged logits on a GPU: 256 MiB
 
-    The whole padded map is resized so that its unpadded part gets the size of the picture, then that part is cut out;
-    so no map is resized twice and the padding need not be a multiple of the stride.
 
-    Args:
-        maps: (C, h, w) float maps over the network input.
-        sample: Its metainfo gives ``pad_param`` (top, bottom, left, right), ``img_shape`` and ``ori_shape`` (h, w).
-        stride: Input px a cell of the maps.
+def label_pixels(logits: Tensor, stride: int, placement: Placement) -> Tensor:
+    """As :func:`~mmyolor_mtl.postprocess.semantic_labels`, where the logits are: (S, h, w) -> (H, W) int64.
 
-    Returns:
-        (C, H, W) of the original picture.
+    OpenCV works class by class in the processor's caches: 37 ms for 173 classes of a 640 px picture on two cores, where
+    PyTorch takes 170 to 280. A GPU does all classes of a band of rows at once, and the logits stay there.
     """
-    height, width = sample.metainfo['ori_shape'][:2]
-    top, bottom, left, right = sample.metainfo.get('pad_param', (0, 0, 0, 0))
-    img_height, img_width = sample.metainfo['img_shape'][:2]
-    scale_y = height / max(img_height - top - bottom, 1)
-    scale_x = width / max(img_width - left - right, 1)
-    full = (round(maps.shape[1] * stride * scale_y), round(maps.shape[2] * stride * scale_x))
-    y, x = round(top * scale_y), round(left * scale_x)
-    full = (max(full[0], y + height), max(full[1], x + width))
-    if full != tuple(maps.shape[1:]):
-        maps = F.interpolate(maps[None], full, mode='bilinear', align_corners=False)[0]
-    return maps[:, y : y + height, x : x + width]
+    if not logits.is_cuda:
+        return torch.from_numpy(semantic_labels(logits.detach().float().numpy(), stride, placement).astype('int64'))
+    return label_bands(logits, stride, placement)
+
+
+def label_bands(logits: Tensor, stride: int, placement: Placement) -> Tensor:
+    """The same band by band with PyTorch, on any device."""
+    (full_height, full_width), (top, left) = resized_window(tuple(logits.shape[1:]), stride, placement)
+    height, width = placement.image
+    rows = _places(top, height, full_height, logits.device)
+    columns = _places(left, width, full_width, logits.device)
+    step = max(1, _VALUES_AT_ONCE // (len(logits) * width))
+    bands = []
+    for band in rows.split(step):
+        grid = torch.stack(torch.meshgrid(columns, band, indexing='xy'), dim=-1)[None]
+        enlarged = F.grid_sample(logits[None].float(), grid, padding_mode='border', align_corners=False)
+        bands.append(enlarged[0].argmax(dim=0))
+    return torch.cat(bands)
+
+
+def _places(first: int, number: int, full: int, device: torch.device) -> Tensor:
+    """Where pixels from ``first`` on lie in a map of ``full`` pixels, whose borders are -1 and 1."""
+    return (torch.arange(first, first + number, device=device, dtype=torch.float32) + 0.5) * (2 / full) - 1

@@ -9,11 +9,12 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from ...postprocess import Placement
 from ...registry import MODELS
 from ..layers.conv import ACT_CFG, INIT_CFG, NORM_CFG
-from .base_head import TaskHead, auxiliary_config, labelled_indices, zero_loss
+from .base_head import TaskHead, auxiliary_config, labelled_indices
 from .branches import SemanticBranches
-from .resize import resize_to_image
+from .resize import label_pixels
 
 
 @MODELS.register_module()
@@ -132,13 +133,12 @@ class YOLORSemanticHead(TaskHead):
         if self.auxiliary is not None:
             outputs['_aux'] = (self.auxiliary_weight, self._run(self.auxiliary, shared['auxiliary'])[0])
         indices = labelled_indices(data_samples, self.task)
-        target = stack_layers([data_samples[i].gt_sem_target for i in indices]) if indices else None
         losses = {}
         for suffix, (weight, logits) in outputs.items():
-            terms = dict(loss_sem_pixel=self.loss_pixel, loss_sem_dice=self.loss_dice)
-            for name, term in terms.items():
-                value = zero_loss(logits) if target is None else weight * term(logits[indices], target)
-                losses[f'{name}{suffix}'] = value
+            own = logits[indices]
+            target = stack_layers([data_samples[i].gt_sem_target for i in indices], like=own)
+            losses[f'loss_sem_pixel{suffix}'] = weight * self.loss_pixel(own, target)
+            losses[f'loss_sem_dice{suffix}'] = weight * self.loss_dice(own, target)
         return losses
 
     def predict(
@@ -148,17 +148,22 @@ class YOLORSemanticHead(TaskHead):
         outputs = self.forward(feats)
         shared.update({name: outputs[name] for name in self.provides})
         for logits, sample in zip(outputs['sem_logits'].float(), data_samples, strict=True):
-            if rescale:
-                logits = resize_to_image(logits, sample, self.out_stride)
-            sample.pred_sem_seg = PixelData(sem_seg=logits.argmax(dim=0, keepdim=True))
+            placement = Placement.from_meta(sample.metainfo) if rescale else Placement.whole_input(*logits.shape[1:])
+            labels = label_pixels(logits, self.out_stride if rescale else 1, placement)
+            sample.pred_sem_seg = PixelData(sem_seg=labels[None])
 
     def switch_to_deploy(self) -> None:
         """Drop the auxiliary branches."""
         self.auxiliary = None
 
 
-def stack_layers(targets: list[Tensor]) -> Tensor:
-    """Stack index maps (L, h, w) with different numbers of layers into (B, L, h, w) int64, filling with 255."""
+def stack_layers(targets: list[Tensor], like: Tensor) -> Tensor:
+    """Stack index maps (L, h, w) with different numbers of layers into (B, L, h, w) int64, filling with 255.
+
+    Without any the result is empty, of the size of the logits ``like`` (0, S, h, w).
+    """
+    if not targets:
+        return like.new_zeros((0, 1, *like.shape[2:]), dtype=torch.long)
     layers = max(target.shape[0] for target in targets)
     padded = [F.pad(target, (0, 0, 0, 0, 0, layers - target.shape[0]), value=255) for target in targets]
     return torch.stack(padded).long()

@@ -2,16 +2,19 @@
 
 The reference compares ``S`` dense logit maps with ``S`` dense multi-hot maps. Almost all of these are zeros, so its
 terms split into a part over all logits that needs no target, and a part over the labelled pixels that needs one logit
-a pixel: no multi-hot map is built. The two terms of the reference write down their gradient in the same pass.
+a pixel: no multi-hot map is built. The two terms of the reference write down their gradient in the same pass. All terms
+are over the batch of all processes; a process without labels takes part with an empty batch.
 """
 
 from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from ...registry import MODELS
+from .across_processes import sum_over_processes, total_over_processes
 from .value_and_gradient import with_gradient
 
 UNLABELLED = 255
@@ -84,7 +87,8 @@ class IndexFocalLoss(nn.Module):
         """All logits as negatives, then the labelled ones exchanged for positives."""
         _check(logits, target)
         with torch.no_grad():
-            scale = self.loss_weight / logits.numel()
+            number = sum_over_processes(torch.tensor(float(logits.numel()), device=logits.device)).clamp(min=1)
+            scale = self.loss_weight * get_world_size() / number
             index, valid = labelled_entries(target)
             picked = logits.gather(1, index).float()
             negative, negative_slope = self._negative(picked)
@@ -145,9 +149,10 @@ class IndexCrossEntropyLoss(nn.Module):
         logits = logits.float()
         index, valid = labelled_entries(target)
         loss = logits.logsumexp(dim=1, keepdim=True) - logits.gather(1, index)
-        weight = sum_per_class(valid.float(), index, logits.shape[1]).clamp(min=1) ** -self.balance
-        weight = weight[index] * valid
-        return self.loss_weight * (loss * weight).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)
+        count = sum_over_processes(sum_per_class(valid.float(), index, logits.shape[1]))
+        weight = count.clamp(min=1)[index] ** -self.balance * valid
+        whole = sum_over_processes(weight.sum()).clamp(min=torch.finfo(weight.dtype).tiny)
+        return self.loss_weight * total_over_processes((loss * weight).sum()) / whole
 
 
 @MODELS.register_module()
@@ -184,8 +189,9 @@ class IndexDiceLoss(nn.Module):
         with torch.no_grad():
             index, valid = labelled_entries(target)
             pixels = logits.numel() // logits.shape[1]
-            total = pixels + valid.sum() + 1
-            scale = 2 * self.loss_weight / total
+            total = sum_over_processes(pixels + valid.sum().float()) + 1
+            # The mean over the processes will be taken of the gradient.
+            scale = 2 * self.loss_weight * get_world_size() / total
             intersection = torch.zeros((), device=logits.device)
             gradient = torch.empty_like(logits, dtype=torch.float32)
             for image, rows in row_chunks(logits):
@@ -195,7 +201,7 @@ class IndexDiceLoss(nn.Module):
                 slope = gradient[image, :, rows]
                 torch.mul(probability, labelled.sum(dim=0) * scale, out=slope)
                 slope.scatter_add_(0, index[image, :, rows], labelled * -scale)
-            value = self.loss_weight * (1 - (2 * intersection + 1) / total)
+            value = self.loss_weight * (1 - (2 * sum_over_processes(intersection) + 1) / total)
         return with_gradient(value, (logits,), (gradient,))
 
     @staticmethod
@@ -207,6 +213,7 @@ class IndexDiceLoss(nn.Module):
         intersection = sum_per_class(probability.gather(1, index) * valid, index, num_classes)
         labelled = sum_per_class(valid.float(), index, num_classes)
         predicted = (probability * valid.any(dim=1, keepdim=True)).sum(dim=(0, 2, 3))
+        intersection, labelled, predicted = total_over_processes(torch.stack([intersection, labelled, predicted]))
         present = labelled > 0
         losses = 1 - (2 * intersection + 1) / (predicted + labelled + 1)
         return (losses * present).sum() / present.sum().clamp(min=1)

@@ -85,9 +85,10 @@ def test_no_label_gives_zero_that_reaches_every_parameter():
 
 def test_layers_of_a_mixed_image_are_stacked_with_padding():
     one, two = torch.zeros(1, 2, 2, dtype=torch.uint8), torch.ones(2, 2, 2, dtype=torch.uint8)
-    stacked = stack_layers([one, two])
+    stacked = stack_layers([one, two], like=torch.zeros(2, 6, 2, 2))
     assert stacked.shape == (2, 2, 2, 2) and stacked.dtype == torch.long
     assert (stacked[0, 1] == 255).all() and (stacked[1] == 1).all()
+    assert stack_layers([], like=torch.zeros(0, 6, 2, 2)).shape == (0, 1, 2, 2)
 
 
 def test_prediction_has_the_size_of_the_picture_without_its_padding():
