@@ -121,7 +121,9 @@ def _confusion(found: Mapping[str, Any]) -> str:
     seen = [i for i in range(background) if any(values[i]) or any(row[i] for row in values)]
     chosen = [*sorted(sorted(seen, key=lambda i: -wrong[i])[:_MATRIX]), background]
     labels = [*(names[i] for i in chosen[:-1]), 'background']
-    note = f'Rows are true, columns predicted; {len(chosen) - 1} of {len(seen)} classes, those with most errors.'
+    note = 'Rows are true, columns predicted.'
+    if len(seen) > _MATRIX:
+        note += f' The {_MATRIX} of {len(seen)} classes with most errors.'
     return f'<p class="lead">{note}</p>' + html.matrix(labels, labels, [[values[i][j] for j in chosen] for i in chosen])
 
 

@@ -4,6 +4,8 @@ import json
 import pickle
 import re
 import runpy
+import shlex
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -132,11 +134,14 @@ def test_worst_images_are_the_changed_ones(report):
     assert sum(name.startswith('cap_') for name in names) == 3
 
 
+def save_random_weights(config, path):
+    init_default_scope('mmdet')
+    torch.save({'state_dict': MODELS.build(Config.fromfile(config).model).state_dict(), 'meta': {}}, path)
+
+
 def test_a_checkpoint_is_run_and_only_the_tasks_asked_for_are_judged(scenes, tmp_path, capsys):
     folder, _ = scenes
-    cfg = Config.fromfile(folder / 'config.py')
-    init_default_scope('mmdet')
-    torch.save({'state_dict': MODELS.build(cfg.model).state_dict(), 'meta': {}}, tmp_path / 'random.pth')
+    save_random_weights(folder / 'config.py', tmp_path / 'random.pth')
     options = ['--tasks', 'det', 'pan', 'cap', '--score-thr', 0.0, '--worst', 2]
     assert tool(folder / 'config.py', tmp_path / 'random.pth', '--out-dir', tmp_path / 'out', *options) == 0
     assert f'to look at: {tmp_path / "out" / "index.html"}' in capsys.readouterr().out
@@ -196,3 +201,25 @@ def test_wrong_arguments_are_named_before_a_network_is_built(scenes, tmp_path, c
     assert not (tmp_path / 'out').exists()
     with pytest.raises(SystemExit):
         tool(config, weights, *out, '--tasks', 'boxes')
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_guide(scenes, tmp_path, monkeypatch):
+    root = SCRIPT.parents[2]
+    page = (root / 'docs' / 'user_guides' / 'error_report.md').read_text()
+    blocks = re.findall('```bash\n(.*?)```', page, re.DOTALL)
+    assert [block.count('python tools/') for block in blocks] == [1, 2, 1]
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, True))
+    monkeypatch.chdir(tmp_path)
+    save_random_weights(scenes[0] / 'config.py', tmp_path / 'CHECKPOINT.pth')
+    content = (scenes[0] / 'config.py').read_text()
+    for number, block in enumerate(blocks):
+        # Visualizers are kept by name, with their folder.
+        (tmp_path / 'CONFIG.py').write_text(content.replace(str(scenes[0] / 'work'), f'work{number}'))
+        for line in block.splitlines():
+            _, script, *arguments = shlex.split(line)
+            runpy.run_path(str(root / script))['main'](arguments)
+        if number < 2:
+            assert 'Boxes (8 images' in Path('work_dirs/errors/index.html').read_text()
+            shutil.rmtree('work_dirs/errors')
+    assert len(list(tmp_path.glob('work2/*/pictures/*.jpg'))) == SCENES

@@ -1,9 +1,13 @@
 """MMDetection's visualisation hook with the real runner, on scenes of Shapes."""
 
+import re
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from mmdet.engine.hooks import DetVisualizationHook
+from mmengine.config import Config
 from mmengine.runner import Runner
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -26,9 +30,11 @@ def work_dir(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, True))
         cfg = tiny_config(root, work_dir, batch_size=1)
-        cfg.default_hooks.visualization.update(draw=True, interval=1, score_thr=0.0)
+        page = (Path(__file__).resolve().parents[2] / 'docs' / 'user_guides' / 'error_report.md').read_text()
+        (settings,) = re.findall('```python\n(.*?)```', page, re.DOTALL)
+        cfg.merge_from_dict(Config.fromstring(settings, '.py').to_dict())
+        cfg.default_hooks.visualization.update(interval=1, score_thr=0.0)
         cfg.default_hooks.pop('checkpoint')  # of mmengine: without training it does not know where to save the best
-        cfg.visualizer.vis_backends = [dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
         runner = Runner.from_cfg(cfg)
         runner.val()
         (hook,) = (hook for hook in runner.hooks if isinstance(hook, DetVisualizationHook))
