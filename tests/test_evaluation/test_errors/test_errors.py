@@ -5,8 +5,11 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData, PixelData
 
+from mmyolor_mtl.datasets import COCOMultiTaskDataset
 from mmyolor_mtl.evaluation.errors import ErrorAnalysis
+from mmyolor_mtl.evaluation.functional.detection_errors import ERRORS
 from mmyolor_mtl.structures import encode_mask
+from mmyolor_mtl.utils import register_all_modules
 
 META = dict(
     classes=('cat', 'dog'), thing_ids=(1, 2), stuff_classes=('grass', 'sky'), stuff_ids=(3, 4), extra_classes=('other',)
@@ -197,3 +200,34 @@ def test_wrong_input():
     sample = make_sample(masks=lambda boxes: rectangles(boxes, (70, 90)))
     with pytest.raises(ValueError, match=r'predicted masks are \[70, 90\], true ones \[60, 80\]'):
         analyse(sample, tasks=('ins',))
+
+
+def test_photographs_predicted_perfectly_have_no_errors(shared_dir):
+    """Crowds, overlaps and objects of a few pixels, as people drew them."""
+    register_all_modules()
+    load = [
+        dict(type='LoadImageFromFile'),
+        dict(type='mmyolor_mtl.LoadMTLAnnotations', tasks=('det', 'ins')),
+        dict(type='mmyolor_mtl.PackMTLInputs', mask_stride=1),
+    ]
+    dataset = COCOMultiTaskDataset(
+        'annotations/instances_val2017.json',
+        data_root=str(shared_dir / 'mini_coco'),
+        data_prefix=dict(img='val2017/'),
+        test_mode=True,
+        pipeline=load,
+    )
+    analysis = ErrorAnalysis(dataset.metainfo)
+    for index in range(len(dataset)):
+        sample = dataset[index]['data_samples']
+        true = sample.gt_instances
+        masks = torch.from_numpy(true.masks.to_ndarray().astype(bool))
+        sample.pred_instances = InstanceData(
+            bboxes=true.bboxes, labels=true.labels, scores=torch.rand(len(true)) * 0.6 + 0.4, masks=masks
+        )
+        analysis.add(index, sample)
+    for found in analysis.summary().values():
+        counts = found['counts']
+        assert counts['found'] == counts['correct'] == counts['objects'] > 200 and not counts['missed']
+        assert not any(counts[kind] for kind in ERRORS)
+    assert analysis.judged_tasks == ['det', 'ins'] and not analysis.worst('det', 1) and not analysis.worst('ins', 1)
