@@ -109,7 +109,7 @@ def draw_tags(
 ) -> tuple[np.ndarray, list[int]]:
     """Write a label at each box, on a patch of the box's colour, where it covers as few other labels as possible.
 
-    A label that could only be set largely over earlier ones is left out, so give the important ones first.
+    A label that would lie by more than a tenth on others is left out, so give the important ones first.
 
     Args:
         image (np.ndarray): uint8 (H,W,3).

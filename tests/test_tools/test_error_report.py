@@ -164,7 +164,7 @@ def spoil(folder, tmp_path, change):
         (lambda content: content[:-1], 'predictions of 8 images, the test data of the config has 9'),
         (lambda content: content[::-1], 'prediction 0 is of image'),
         (lambda content: {'images': content}, 'holds no list of predictions'),
-        (lambda content: [{'img_id': one['img_id']} for one in content], "needs 'pred_instances', which image"),
+        (lambda content: [{'img_id': one['img_id']} for one in content], 'has no pred_instances'),
     ],
     ids=['too few', 'another order', 'no list', 'no predictions'],
 )
@@ -173,6 +173,15 @@ def test_predictions_that_do_not_fit(scenes, tmp_path, capsys, change, words):
     assert tool(scenes[0] / 'config.py', path, '--out-dir', tmp_path / 'out') == 2
     assert words in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ['spoilt.pkl']  # nothing half-written
+
+
+def test_metrics_that_ask_for_more_than_there_is(scenes, tmp_path, capsys):
+    path = spoil(scenes[0], tmp_path, lambda content: [{'img_id': one['img_id']} for one in content])
+    options = ('--cfg-options', 'test_evaluator.0.type=CocoMetric')  # mmdet's own
+    assert tool(scenes[0] / 'config.py', path, '--out-dir', tmp_path / 'out', *options) == 2
+    assert "the test_evaluator of the config needs 'pred_instances', which image 500000001 lacks" in (
+        capsys.readouterr().err
+    )
 
 
 def test_wrong_arguments_are_named_before_a_network_is_built(scenes, tmp_path, capsys, monkeypatch):

@@ -1,13 +1,14 @@
 """Errors of panoptic maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from mmdet.structures import DetDataSample
 
+from ..functional import class_quality
 from ..metrics import PanopticMetric
-from .common import ImageScore, TaskErrors, ratio
+from .common import ImageScore, TaskErrors
 
 _NAMED = 6  # categories in a note
 
@@ -23,6 +24,7 @@ class PanopticErrors(TaskErrors):
     def __init__(self, dataset_meta: Mapping[str, Any], metric: PanopticMetric) -> None:
         self._metric = metric
         self._metric.dataset_meta = dict(dataset_meta)
+        self._metric.outfile_prefix = None  # here it only matches
         self._names = _category_names(dataset_meta)
         self._statistics: list[tuple[int, np.ndarray]] = []
 
@@ -39,7 +41,7 @@ class PanopticErrors(TaskErrors):
         if 'pred_panoptic_seg' not in sample:
             return
         self._metric.process(None, [sample.to_dict()])
-        statistics = self._metric.results.pop()[1]
+        statistics = self._metric.results.pop()[1].statistics
         if statistics is not None and len(statistics):
             self._statistics.append((index, statistics))
 
@@ -49,13 +51,13 @@ class PanopticErrors(TaskErrors):
         return [score for score in scores if score.score < 1]
 
     def _score(self, index: int, rows: np.ndarray) -> ImageScore:
-        _, iou, tp, fp, fn = rows.T
+        _, _, tp, fp, fn = rows.T
         note = f'{int(tp.sum())} of {int((tp + fn).sum())} segments found'
         for title, counts in (('missed', fn), ('wrong', fp)):
             named = [f'{self._names[int(rows[i, 0])]} × {int(counts[i])}' for i in np.flatnonzero(counts)]
             if named:
                 note += f'; {title}: {", ".join(named[:_NAMED])}{", ..." if len(named) > _NAMED else ""}'
-        return ImageScore(index, float((iou / (tp + (fp + fn) / 2)).mean()), note, int((fp + fn).sum()))
+        return ImageScore(index, float(class_quality([rows])[1].mean()), note, int((fp + fn).sum()))
 
     def summary(self) -> dict[str, Any]:
         """Figures of all categories.
@@ -63,21 +65,25 @@ class PanopticErrors(TaskErrors):
         Returns:
             dict: ``images``, ``PQ`` and ``categories`` (lowest PQ first).
         """
-        categories = [
-            {
-                'name': self._names[int(category)],
-                'PQ': ratio(iou, tp + (fp + fn) / 2),
-                'found': int(tp),
-                'wrong': int(fp),
-                'missed': int(fn),
-            }
-            for category, iou, tp, fp, fn in _by_category([rows for _, rows in self._statistics])
-        ]
-        categories.sort(key=lambda one: (one['PQ'], one['name']))
+        statistics = [rows for _, rows in self._statistics]
+        categories, pq, *_ = class_quality(statistics)
+        rows = np.concatenate(statistics)
+        counts = np.zeros((len(categories), 3), np.int64)
+        np.add.at(counts, np.searchsorted(categories, rows[:, 0]), rows[:, 2:].astype(np.int64))
+        names = [self._names[category] for category in categories.tolist()]
         return {
             'images': len(self),
-            'PQ': float(np.mean([one['PQ'] for one in categories])),
-            'categories': categories,
+            'PQ': float(pq.mean()),
+            'categories': [
+                dict(
+                    zip(
+                        ('name', 'PQ', 'found', 'wrong', 'missed'),
+                        (names[i], float(pq[i]), *counts[i].tolist()),
+                        strict=True,
+                    )
+                )
+                for i in np.argsort(pq, kind='stable')
+            ],
         }
 
 
@@ -89,11 +95,3 @@ def _category_names(meta: Mapping[str, Any]) -> dict[int, str]:
     for category, name in zip(ids, [*meta['classes'], *meta.get('stuff_classes', ())], strict=True):
         names.setdefault(merged.get(category, category), name)
     return names
-
-
-def _by_category(statistics: Sequence[np.ndarray]) -> np.ndarray:
-    """Sum rows of ``segment_statistics`` by their category."""
-    rows = np.concatenate(statistics)
-    categories, place = np.unique(rows[:, 0], return_inverse=True)
-    sums = [np.bincount(place, weights=rows[:, column], minlength=len(categories)) for column in range(1, 5)]
-    return np.stack([categories, *sums], axis=1)

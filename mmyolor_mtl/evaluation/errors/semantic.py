@@ -8,7 +8,8 @@ from mmdet.structures import DetDataSample
 
 from mmyolor_mtl.utils.arrays import to_numpy
 
-from ..functional.semantic_errors import class_iou, pixel_confusion
+from ..functional import class_scores, semantic_scores
+from ..functional.semantic_errors import confusion_counts, pixel_confusion
 from .common import ImageScore, TaskErrors, confused_pairs, is_labelled, ratio
 
 _PAIRS = 20
@@ -44,10 +45,11 @@ class SemanticErrors(TaskErrors):
         if not confusion.any():
             return
         self._pixels += confusion
-        note = f'{np.trace(confusion) / confusion.sum():.0%} of the pixels are right'
+        scores = semantic_scores(confusion_counts(confusion))
+        note = f'{scores["aAcc"]:.0%} of the pixels are right'
         for pair in confused_pairs(confusion, self.evaluated, self.names, 3):
             note += f'; {pair["share_of_true"]:.0%} of {pair["true"]} as {pair["predicted"]}'
-        self._scores.append(ImageScore(index, float(np.nanmean(class_iou(confusion))), note))
+        self._scores.append(ImageScore(index, scores['mIoU'], note))
 
     def scores(self) -> list[ImageScore]:
         """Mean IoU of every image; those without a wrong pixel are left out."""
@@ -60,7 +62,8 @@ class SemanticErrors(TaskErrors):
             dict: ``images``, ``mIoU``, ``accuracy``, ``classes`` (lowest IoU first) and ``confused`` (pairs of classes,
             most pixels first).
         """
-        iou, true = class_iou(self._pixels), self._pixels.sum(axis=1)
+        counts = confusion_counts(self._pixels)
+        (iou, _), true, scores = class_scores(counts), counts[2], semantic_scores(counts)
         classes = [
             {'name': self.evaluated[i], 'share': ratio(true[i], true.sum()), 'iou': float(iou[i])}
             for i in np.argsort(iou, kind='stable')
@@ -68,8 +71,8 @@ class SemanticErrors(TaskErrors):
         ]
         return {
             'images': len(self),
-            'mIoU': float(np.nanmean(iou)),
-            'accuracy': ratio(np.trace(self._pixels), true.sum()),
+            'mIoU': scores['mIoU'],
+            'accuracy': scores['aAcc'],
             'classes': classes,
             'confused': confused_pairs(self._pixels, self.evaluated, self.names, _PAIRS),
         }

@@ -28,11 +28,10 @@ def pixel_confusion(prediction: np.ndarray, target: np.ndarray, num_classes: int
     return np.bincount(pairs, minlength=num_classes * num_predicted).reshape(num_classes, num_predicted)
 
 
-def class_iou(confusion: np.ndarray) -> np.ndarray:
-    """IoU of each class, (S,) in [0, 1] or NaN where it neither occurs nor is predicted, of a (S, P) confusion."""
-    right = np.diagonal(confusion).astype(np.float64)
-    union = confusion.sum(axis=1) + confusion[:, : len(confusion)].sum(axis=0) - right
-    return np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
+def confusion_counts(confusion: np.ndarray) -> np.ndarray:
+    """The counts (3, S) of :func:`~mmyolor_mtl.evaluation.functional.pixel_counts` in a (S, P) confusion."""
+    of_pred = confusion[:, : len(confusion)].sum(axis=0)
+    return np.stack([np.diagonal(confusion), of_pred, confusion.sum(axis=1)])
 
 
 def most_confused(confusion: np.ndarray, number: int) -> list[tuple[int, int, int]]:
