@@ -138,25 +138,23 @@ class Sheet:
     def _objects(self, view: View) -> tuple[np.ndarray, str, Legend]:
         objects = view.objects
         assert objects is not None
-        panel = self.image.copy()
-        crowds = 0 if view.crowd is None else len(view.crowd.labels)
-        for i in range(crowds):
-            self._blend(panel, view.crowd, i, VOID)
-        number = max(_highest(objects.labels), _highest(view.crowd.labels) if view.crowd else 0)
+        crowd = view.crowd or Objects(np.zeros((0, 4)), np.zeros(0, int))
+        number = max(_highest(objects.labels), _highest(crowd.labels))
         names, colors = self.style.names(number), self.style.colors(number)
         # Large objects first, so that small ones stay visible on top of them.
         sides = objects.boxes[:, 2:] - objects.boxes[:, :2]
         order = np.argsort(-sides.prod(axis=1), kind='stable')
+        panel = self.image.copy()
+        for i in range(len(crowd.labels)):
+            self._blend(panel, crowd, i, VOID)
         for i in order:
             self._blend(panel, objects, i, colors[objects.labels[i]])
         panel = self._in_cell(panel)
         boxes = {i: self._draw_box(panel, objects.boxes[i], colors[objects.labels[i]]) for i in order}
         order = order if objects.scores is None else np.argsort(-objects.scores, kind='stable')
         tags = [(text, colors[objects.labels[i]], boxes[i]) for i in order if (text := _tag(objects, i, names))]
-        for i in range(crowds):
-            assert view.crowd is not None
-            box = self._draw_box(panel, view.crowd.boxes[i], VOID)
-            tags.append((f'{names[view.crowd.labels[i]]} (crowd)', VOID, box))
+        for box, label in zip(crowd.boxes, crowd.labels, strict=True):
+            tags.append((f'{names[label]} (crowd)', VOID, self._draw_box(panel, box, VOID)))
         panel, left_out = canvas.draw_tags(panel, tags, canvas.load_font(self._tag_size(len(tags))))
         note = f'{len(order)} object{"s" if len(order) != 1 else ""}'
         if objects.scores is not None:
@@ -168,8 +166,8 @@ class Sheet:
         entries = [(f'{names[label]} \u00d7 {count}', colors[label]) for label, count in counts]
         return panel, f'{note}, {len(left_out)} without label', entries
 
-    def _blend(self, panel: np.ndarray, objects: Objects | None, index: int, color: Color) -> None:
-        if objects is None or objects.masks is None:
+    def _blend(self, panel: np.ndarray, objects: Objects, index: int, color: Color) -> None:
+        if objects.masks is None:
             return
         mask, corner = objects.masks.window(index, self.height, self.width)
         canvas.blend_mask(panel, mask, corner, color, self.style.mask_alpha)

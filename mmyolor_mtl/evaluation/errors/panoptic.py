@@ -67,24 +67,21 @@ class PanopticErrors(TaskErrors):
         """
         statistics = [rows for _, rows in self._statistics]
         categories, pq, *_ = class_quality(statistics)
-        rows = np.concatenate(statistics)
+        every = np.concatenate(statistics)
         counts = np.zeros((len(categories), 3), np.int64)
-        np.add.at(counts, np.searchsorted(categories, rows[:, 0]), rows[:, 2:].astype(np.int64))
-        names = [self._names[category] for category in categories.tolist()]
-        return {
-            'images': len(self),
-            'PQ': float(pq.mean()),
-            'categories': [
-                dict(
-                    zip(
-                        ('name', 'PQ', 'found', 'wrong', 'missed'),
-                        (names[i], float(pq[i]), *counts[i].tolist()),
-                        strict=True,
-                    )
-                )
-                for i in np.argsort(pq, kind='stable')
-            ],
-        }
+        np.add.at(counts, np.searchsorted(categories, every[:, 0]), every[:, 2:].astype(np.int64))
+        found, wrong, missed = counts.T.tolist()
+        rows = [
+            {
+                'name': self._names[int(categories[i])],
+                'PQ': float(pq[i]),
+                'found': found[i],
+                'wrong': wrong[i],
+                'missed': missed[i],
+            }
+            for i in np.argsort(pq, kind='stable')
+        ]
+        return {'images': len(self), 'PQ': float(pq.mean()), 'categories': rows}
 
 
 def _category_names(meta: Mapping[str, Any]) -> dict[int, str]:
