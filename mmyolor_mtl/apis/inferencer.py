@@ -269,7 +269,7 @@ class MTLInferencer(BaseInferencer):
                 network.heads['ins'].test_cfg['rle_above'] = 0  # results hold run lengths anyway
         try:
             # The layout in which convolutions are fastest, on CPUs as well.
-            network = network.to(device, memory_format=torch.channels_last).eval()
+            network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
         except (AssertionError, RuntimeError) as error:
             raise ValueError(f'device={device!r} cannot be used: {error}') from error
         self._device_type = torch.device(device).type

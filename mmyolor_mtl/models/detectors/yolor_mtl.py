@@ -273,7 +273,7 @@ class YOLORMTL(BaseDetector):
         """Merge the predictions of samples and the ``instance_masks`` of ``shared`` into ``pred_panoptic_seg``."""
         for sample, masks in zip(data_samples, shared['instance_masks'], strict=True):
             found, sem_seg = sample.pred_instances, sample.pred_sem_seg.sem_seg
-            scores, labels, pixels = (x.cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
+            scores, labels, pixels = (x.detach().cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
             panoptic = fuse_panoptic(masks, scores, labels, pixels, **self.test_cfg['panoptic'])
             sample.pred_panoptic_seg = PixelData(sem_seg=torch.from_numpy(panoptic)[None].to(sem_seg.device))
 
