@@ -32,13 +32,12 @@ def describe(inferencer: MTLInferencer) -> dict[str, Any]:
     """
     model = inferencer.model
     heads = model.heads
-    panoptic = model.test_cfg.get('panoptic') if {'ins', 'sem'} <= set(heads) else None
+    panoptic = model.test_cfg['panoptic'] if 'pan' in model.tasks else None
     return _plain(
         {
             'format': FORMAT,
             'version': __version__,
-            'tasks': [*(task for task in heads if task != 'cap'), *(['pan'] if panoptic is not None else [])]
-            + (['cap'] if 'cap' in heads else []),
+            'tasks': model.tasks,
             'dataset_meta': {key: inferencer.dataset_meta[key] for key in _META_KEYS if key in inferencer.dataset_meta},
             'letterbox': _letterbox(inferencer.pipeline.transforms),
             'input': _input(model.data_preprocessor),

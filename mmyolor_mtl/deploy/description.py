@@ -44,4 +44,7 @@ def read_description(path: str | Path) -> tuple[Path, dict[str, Any]]:
     for name in [VISION_FILE] + ([CAPTION_FILE] if content['caption'] is not None else []):
         if not (file.parent / name).is_file():
             raise FileNotFoundError(f'{file.parent / name} is missing: {FILE_NAME} and the graphs belong together')
+    merged = content['dataset_meta'].get('panoptic_stuff')
+    if merged:  # JSON has no numbers as keys
+        content['dataset_meta']['panoptic_stuff'] = {int(key): value for key, value in merged.items()}
     return file.parent, content

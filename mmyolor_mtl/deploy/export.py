@@ -62,12 +62,12 @@ def export_onnx(inferencer: MTLInferencer, out_dir: str | Path) -> Path:
     description = describe(inferencer)
     draft = Path(tempfile.mkdtemp(prefix=f'.{out_dir.name}.', suffix='.tmp', dir=out_dir.parent))
     try:
-        network = deepcopy(inferencer.model).cpu().float()
+        reference = deepcopy(inferencer.model).to('cpu', torch.float32, memory_format=torch.contiguous_format).eval()
+        network = deepcopy(reference)
         network.switch_to_deploy()
         _write_graphs(network, draft)
         (draft / FILE_NAME).write_text(json.dumps(description, ensure_ascii=False, indent=1) + '\n', encoding='utf-8')
         width, height = description['letterbox']['scale']
-        reference = inferencer.model.cpu().float().eval()
         for batch, size in ((1, (height, width)), (2, (64, 160))):
             check_graphs(draft, reference, batch, size)
         _publish(draft, out_dir)
@@ -150,7 +150,7 @@ def check_graphs(folder: Path, model: YOLORMTL, batch: int, size: tuple[int, int
 
     Args:
         folder: Where the graphs lie.
-        model: The network, not in its deploy form.
+        model: The network.
         batch: Pictures.
         size: (H, W) of the input, px.
 

@@ -11,6 +11,7 @@ import torch
 
 from mmyolor_mtl.deploy import export as module
 from mmyolor_mtl.deploy.describe import describe
+from mmyolor_mtl.deploy.description import read_description
 from mmyolor_mtl.deploy.export import ExportError, check_graphs, export_onnx
 from mmyolor_mtl.deploy.runtimes import load_graph
 
@@ -26,7 +27,7 @@ def test_files(exported):
 
 def test_description(exported, torch_inferencer):
     found = json.loads((exported / 'network.json').read_text())
-    assert found['tasks'] == ['det', 'ins', 'sem', 'pan', 'cap']
+    assert found['tasks'] == ['det', 'ins', 'sem', 'cap', 'pan']
     assert found['dataset_meta']['classes'] == list(META['classes'])
     assert found['letterbox'] == dict(scale=[128, 128], allow_scale_up=True, pad_val=114, area_shrink=True)
     assert found['detection']['iou_threshold'] == 0.7
@@ -35,6 +36,15 @@ def test_description(exported, torch_inferencer):
     )
     assert found['caption']['vocabulary']['tokens'] == WORDS
     assert found == json.loads(json.dumps(describe(torch_inferencer)))
+
+
+def test_ids_of_merged_stuff_stay_numbers(exported, tmp_path):
+    content = json.loads((exported / 'network.json').read_text())
+    content['dataset_meta']['panoptic_stuff'] = {92: 200}
+    (tmp_path / 'network.json').write_text(json.dumps(content))
+    for name in ('vision.onnx', 'caption.onnx'):
+        (tmp_path / name).symlink_to(exported / name)
+    assert read_description(tmp_path)[1]['dataset_meta']['panoptic_stuff'] == {92: 200}
 
 
 def test_shapes_are_free(exported):
@@ -92,9 +102,9 @@ def test_an_earlier_export_is_replaced(torch_inferencer, tmp_path, monkeypatch):
     assert content['vision.onnx'] == 'new' and content['notes.txt'] == 'old'
 
 
-def test_the_network_itself_is_left_as_it_was(torch_inferencer):
-    names = [type(part).__name__ for part in torch_inferencer.model.modules()]
-    assert 'BatchNorm2d' in names and 'ExportedAttention' not in names
+def test_the_network_itself_is_left_as_it_was(exported, torch_inferencer):
+    names = {type(part).__name__ for part in torch_inferencer.model.modules()}
+    assert 'MultiHeadAttention' in names and 'ExportedAttention' not in names
 
 
 def test_missing_packages_are_named(monkeypatch, torch_inferencer, tmp_path):
