@@ -54,14 +54,18 @@ def _letterbox(transforms: Any) -> dict[str, Any]:
     steps = [step for step in transforms if not isinstance(step, PackMTLInputs)]
     if len(steps) != 1 or not isinstance(steps[0], Letterbox):
         names = [type(step).__name__ for step in steps]
-        raise ValueError(f'only test pipelines that prepare pictures by one Letterbox can be exported, this has {names}')
+        raise ValueError(
+            f'only test pipelines that prepare pictures by one Letterbox can be exported, this has {names}'
+        )
     step = steps[0]
     return {key: getattr(step, key) for key in ('scale', 'allow_scale_up', 'pad_val', 'area_shrink')}
 
 
 def _input(preprocessor: Any) -> dict[str, Any]:
     if preprocessor.pad_size_divisor % 32:
-        raise ValueError(f'pad_size_divisor={preprocessor.pad_size_divisor} of the data preprocessor: give a multiple of 32')
+        raise ValueError(
+            f'pad_size_divisor={preprocessor.pad_size_divisor} of the data preprocessor: give a multiple of 32'
+        )
     return {
         'mean': preprocessor.mean.flatten().tolist(),
         'std': preprocessor.std.flatten().tolist(),

@@ -163,7 +163,7 @@ def check_graphs(folder: Path, model: YOLORMTL, batch: int, size: tuple[int, int
     region = torch.tensor([[0.0, 16.0, size[1], size[0] - 8.0]]).repeat(batch, 1)
     feats = model.extract_feat(image, tuple({'backbone', *(head.source for head in model.heads.values())}))
     expected, shared = vision_outputs(model, feats)
-    head = model.heads['cap'] if 'cap' in model.heads else None
+    head = dict(model.heads.items()).get('cap')
     names = [] if head is None else memory_names(head)
     vision = load_graph(folder / VISION_FILE, [*expected, *names])
     feeds = {'image': image.numpy()}
@@ -183,18 +183,18 @@ def _check_steps(folder: Path, head: Any, memory: Any, exported_memory: dict[str
     step = load_graph(folder / CAPTION_FILE, ('log_probs', 'new_cache'))
     decoding = head.decoder.start(memory)
     layers, heads, channels = CaptionStep(head).cache_shape
-    cache = np.zeros((batch, 1, layers, 2, heads, 0, channels), np.float32)
-    tokens = np.full((batch, 1), head.special_ids['bos_id'])
+    cache: np.ndarray = np.zeros((batch, 1, layers, 2, heads, 0, channels), np.float32)
+    tokens: np.ndarray = np.full((batch, 1), head.special_ids['bos_id'])
     for place in range(4):
         logits = decoding.step(torch.from_numpy(tokens.ravel()))
         found = step({'tokens': tokens, 'cache': cache, **exported_memory})
         expected = logits.log_softmax(-1).numpy().reshape(found['log_probs'].shape)
         _compare(f'log-probabilities of word {place + 1}', expected, found['log_probs'])
-        cache = found['new_cache']
-        if place == 0:
+        tokens, cache = expected.argmax(-1), found['new_cache']
+        if place == 0:  # the two likeliest first words
+            tokens = expected[:, 0].argsort(-1)[:, -2:]
             cache = cache.repeat(2, axis=1)
             decoding.reorder(torch.arange(batch).repeat_interleave(2))
-        tokens = np.argsort(expected, -1)[..., -2:].reshape(batch, -1)[:, :2] if place == 0 else expected.argmax(-1)
 
 
 def _compare(name: str, expected: np.ndarray, found: np.ndarray) -> None:

@@ -35,7 +35,7 @@ class VisionGraph(nn.Module):
     @property
     def takes_region(self) -> bool:
         """Whether the caption head looks at the picture without the bars of its letterbox."""
-        head = self.model.heads['cap'] if 'cap' in self.model.heads else None
+        head = dict(self.model.heads.items()).get('cap')
         return head is not None and not isinstance(head, RegionCaptionHead)
 
     @property

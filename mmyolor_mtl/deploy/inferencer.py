@@ -72,9 +72,7 @@ class OnnxInferencer:
             self._captioner = Captioner(folder / CAPTION_FILE, caption, **kwargs)
         self._vision = load_graph(folder / VISION_FILE, list(dict.fromkeys(outputs)), **kwargs)
 
-    def __call__(
-        self, inputs: Input | Sequence[Input], batch_size: int = 1, score_thr: float = 0.3
-    ) -> list[MTLResult]:
+    def __call__(self, inputs: Input | Sequence[Input], batch_size: int = 1, score_thr: float = 0.3) -> list[MTLResult]:
         """Results of all inputs, in order; arguments as in :meth:`stream`."""
         return list(self.stream(inputs, batch_size, score_thr))
 

@@ -20,7 +20,11 @@ class Graph(Protocol):
 
 
 def load_graph(
-    path: Path, outputs: Sequence[str], runtime: str = 'onnxruntime', threads: int | None = None, precision: str = 'fp32'
+    path: Path,
+    outputs: Sequence[str],
+    runtime: str = 'onnxruntime',
+    threads: int | None = None,
+    precision: str = 'fp32',
 ) -> Graph:
     """Load an ONNX file.
 

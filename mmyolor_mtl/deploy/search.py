@@ -45,11 +45,12 @@ def beam_search(decoding: Decoding, count: int, settings: Mapping[str, Any]) -> 
             ``no_repeat_ngram``.
     """
     eos_id, pad_id = settings['eos_id'], settings['pad_id']
-    tokens = np.zeros((count, 1, 0), dtype=np.int64)
-    log_probs = np.zeros((count, 1, 0), dtype=np.float32)
-    scores = np.zeros((count, 1), dtype=np.float32)
-    lengths, done = np.zeros_like(scores), np.zeros(scores.shape, dtype=bool)
-    last = np.full((count, 1), settings['bos_id'], dtype=np.int64)
+    tokens: np.ndarray = np.zeros((count, 1, 0), dtype=np.int64)
+    log_probs: np.ndarray = np.zeros((count, 1, 0), dtype=np.float32)
+    scores: np.ndarray = np.zeros((count, 1), dtype=np.float32)
+    lengths: np.ndarray = np.zeros_like(scores)
+    done: np.ndarray = np.zeros(scores.shape, dtype=bool)
+    last: np.ndarray = np.full((count, 1), settings['bos_id'], dtype=np.int64)
     for _ in range(settings['max_length']):
         new = _allowed(decoding.step(last), tokens, settings)
         new[done] = _NEVER

@@ -67,9 +67,9 @@ def lively_checkpoint(cfg: Config, files: list[Path], folder: Path, meta: dict =
     return path
 
 
-def build_inferencer(model: dict, files: list[Path], folder: Path, scale: tuple[int, int] = (128, 128)) -> MTLInferencer:
+def build_inferencer(model: dict, files: list[Path], folder: Path) -> MTLInferencer:
     """A small network, ready for pictures."""
-    cfg = config(model, scale)
+    cfg = config(model)
     return MTLInferencer(cfg, lively_checkpoint(cfg, files, folder))
 
 

@@ -12,7 +12,7 @@ RUN = """
 import sys, warnings
 warnings.simplefilter('error')
 from mmyolor_mtl.deploy import OnnxInferencer
-result = OnnxInferencer(sys.argv[1])(sys.argv[2], score_thr=0.5)[0]
+result = OnnxInferencer(sys.argv[1])(sys.argv[2], score_thr=0.6)[0]
 assert not {'torch', 'mmengine', 'mmcv', 'mmdet', 'packaging'} & set(sys.modules)
 result.save(sys.argv[3])
 """
@@ -33,7 +33,7 @@ def test_numpy_opencv_and_onnxruntime_are_enough(exported, torch_inferencer, pic
     done = subprocess.run([str(python), '-c', RUN, *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / 'result.json').read_text())
-    (expected,) = torch_inferencer(pictures[0], score_thr=0.5)
+    (expected,) = torch_inferencer(pictures[0], score_thr=0.6)
     assert found['caption']['text'] == expected.caption
     assert [part['label'] for part in found['semantic']] == [part['label'] for part in expected.to_dict()['semantic']]
     assert len(found['objects']) == len(expected.scores) > 0

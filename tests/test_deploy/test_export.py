@@ -31,9 +31,7 @@ def test_description(exported, torch_inferencer):
     assert found['dataset_meta']['classes'] == list(META['classes'])
     assert found['letterbox'] == dict(scale=[128, 128], allow_scale_up=True, pad_val=114, area_shrink=True)
     assert found['detection']['iou_threshold'] == 0.7
-    assert found['panoptic'] == dict(
-        num_things=4, num_evaluated=5, score_thr=0.25, min_visible=0.0, min_stuff_area=0
-    )
+    assert found['panoptic'] == dict(num_things=4, num_evaluated=5, score_thr=0.25, min_visible=0.0, min_stuff_area=0)
     assert found['caption']['vocabulary']['tokens'] == WORDS
     assert found == json.loads(json.dumps(describe(torch_inferencer)))
 

@@ -28,19 +28,19 @@ sys.meta_path.insert(0, Wall())
 importlib.util.find_spec = lambda name: None
 from mmyolor_mtl.deploy import OnnxInferencer
 folder, picture, out = sys.argv[1:]
-OnnxInferencer(folder, threads=1)(picture, score_thr=0.5)[0].save(out)
+OnnxInferencer(folder, threads=1)(picture, score_thr=0.6)[0].save(out)
 """
 
 
 @pytest.fixture(scope='module')
 def expected(torch_inferencer, pictures):
-    return torch_inferencer(pictures, batch_size=4, score_thr=0.5)
+    return torch_inferencer(pictures, batch_size=4, score_thr=0.6)
 
 
 @pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
 def test_equals_the_network(exported, expected, pictures, runtime):
     pytest.importorskip(runtime)
-    found = OnnxInferencer(exported, runtime, threads=1)(pictures, batch_size=3, score_thr=0.5)
+    found = OnnxInferencer(exported, runtime, threads=1)(pictures, batch_size=3, score_thr=0.6)
     assert len({len(result.scores) for result in found}) > 1 and min(len(result.scores) for result in found) > 3
     assert min(len(np.unique(result.sem_seg)) for result in found) > 1
     assert len({result.caption for result in found}) > 1
@@ -62,7 +62,7 @@ def test_without_torch(exported, expected, pictures, tmp_path):
 @pytest.mark.parametrize('runtime', ['onnxruntime', 'openvino'])
 def test_only_what_is_wanted(exported, torch_inferencer, pictures, tasks, runtime):
     pytest.importorskip(runtime)
-    (found,) = OnnxInferencer(exported, runtime, tasks=tasks, threads=1)(pictures[1], score_thr=0.5)
+    (found,) = OnnxInferencer(exported, runtime, tasks=tasks, threads=1)(pictures[1], score_thr=0.6)
     (truth,) = torch_inferencer(pictures[1], score_thr=0.1, tasks=tasks)
     assert found.tasks == truth.tasks and set(tasks) <= set(found.tasks)
     assert_same(truth, found)
@@ -72,10 +72,10 @@ def test_another_input_size(exported, pictures, torch_inferencer):
     letterbox = torch_inferencer.pipeline.transforms[0]
     before, letterbox.scale = letterbox.scale, (192, 96)
     try:
-        expected = torch_inferencer(pictures[:3], score_thr=0.5)
+        expected = torch_inferencer(pictures[:3], score_thr=0.6)
     finally:
         letterbox.scale = before
-    found = OnnxInferencer(exported, threads=1, img_scale=(192, 96))(pictures[:3], score_thr=0.5)
+    found = OnnxInferencer(exported, threads=1, img_scale=(192, 96))(pictures[:3], score_thr=0.6)
     for one, other in zip(expected, found, strict=True):
         assert_same(one, other)
 

@@ -67,9 +67,7 @@ def test_equals_generate(seeds, vocab_size, beam_size, max_length, min_length, l
 def test_a_sentence_ends_where_no_word_is_allowed():
     rules = dict(beam_size=1, max_length=8, min_length=7, length_penalty=0.0, no_repeat_ngram=1)
     found = write([1], 5, suppress=[PAD, BOS], **rules)
-    expected = generate(
-        ToyLanguage([1], 5), torch.tensor([BOS]), eos_id=EOS, pad_id=PAD, suppress=[PAD, BOS], **rules
-    )
+    expected = generate(ToyLanguage([1], 5), torch.tensor([BOS]), eos_id=EOS, pad_id=PAD, suppress=[PAD, BOS], **rules)
     # Two words of the five may be written, each once, and the end not before the eighth place.
     assert found.tokens[0] == expected.tokens[0, 0].tolist()
     assert len(found.tokens[0]) == 3 and found.tokens[0][-1] == EOS and found.scores[0] == float('-inf')

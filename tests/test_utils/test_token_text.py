@@ -27,7 +27,8 @@ def test_byte_pairs_as_the_library(tokens):
 @given(st.text(max_size=40))
 def test_bytes_come_back_as_text(text):
     assert len(BYTES) == 256
-    letters = [letter for word, _ in pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text) for letter in word]
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
+    letters = [letter for word, _ in words for letter in word]
     assert join_byte_pairs(letters) == ' '.join(text.split())
 
 

@@ -86,9 +86,7 @@ def random_checkpoint(cfg: Config, files: Sequence[Path], folder: Path) -> Path:
     network = MODELS.build(cfg.model)
     network.init_weights()
     scale = next(
-        step['scale']
-        for step in cfg.test_dataloader.dataset.pipeline
-        if step['type'].rpartition('.')[2] == 'Letterbox'
+        step['scale'] for step in cfg.test_dataloader.dataset.pipeline if step['type'].rpartition('.')[2] == 'Letterbox'
     )
     pictures = [letterbox(cv2.imread(str(file)), scale).pixels[..., ::-1] for file in files[:2]]
     make_lively(network, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2) / 255)
