@@ -33,10 +33,10 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 @contextmanager
-def preserved_random_state() -> Iterator[None]:
-    """Whatever the block draws, what is drawn after it does not change."""
+def preserved_random_state() -> Iterator[dict[str, Any]]:
+    """Whatever the block draws, what is drawn after it does not change; gives the state that it comes back to."""
     state = random_state()
     try:
-        yield
+        yield state
     finally:
         set_random_state(state)

@@ -141,7 +141,7 @@ class MTLCheckpointHook(CheckpointHook):
         last = self.file_backend.join_path(self.out_dir, name)
         before = {key: hub.get_info(key) for key in ('last_ckpt', 'keep_ckpt_ids')}
         hub.update_info_dict({'last_ckpt': last, 'keep_ckpt_ids': kept[len(old) :]})
-        self._processes = all_gather_object(_state_of_process(_unwrapped(runner.model)))
+        self._processes = all_gather_object(_state_of_process(runner))
         settings = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
         is_saved = self._save(runner, name, meta=meta, by_epoch=self.by_epoch, **settings)
         self._processes = None
@@ -244,10 +244,14 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     return model.module if is_model_wrapper(model) else model
 
 
-def _state_of_process(model: nn.Module) -> dict[str, Any]:
+def _state_of_process(runner: Runner) -> dict[str, Any]:
     """Random numbers, and gradients in the middle of an accumulation (after a step there are none)."""
-    gradients = {name: p.grad.cpu() for name, p in model.named_parameters() if p.grad is not None}
-    return {'random': random_state(), 'gradients': gradients}
+    loop = runner.train_loop
+    parameters = _unwrapped(runner.model).named_parameters()
+    return {
+        'random': loop.random_state() if isinstance(loop, ResumableEpochLoop) else random_state(),
+        'gradients': {name: p.grad.cpu() for name, p in parameters if p.grad is not None},
+    }
 
 
 def _restore_process(model: nn.Module, state: dict[str, Any]) -> None:

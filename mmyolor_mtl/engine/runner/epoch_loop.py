@@ -1,6 +1,7 @@
 """An epoch loop that goes on in the middle of an epoch."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmyolor_mtl.registry import LOOPS
-from mmyolor_mtl.utils.random_state import preserved_random_state
+from mmyolor_mtl.utils.random_state import preserved_random_state, random_state
 
 
 @LOOPS.register_module()
@@ -36,6 +37,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         object.__setattr__(self.dataloader, 'batch_sampler', self._batches)
         self._position = 0  # iterations of the current epoch that lie behind
         self._is_evaluated = True  # whether the evaluation after the last whole epoch is done, if one was due
+        self._random_state: dict[str, Any] | None = None  # of training, during an evaluation
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint needs beside the number of epochs and iterations."""
@@ -45,6 +47,10 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
             'is_evaluated': self._is_evaluated,
             'sampler_seed': getattr(self._sampler, 'seed', None),
         }
+
+    def random_state(self) -> dict[str, Any]:
+        """State of the random numbers that training goes on with, in this process; see :func:`random_state`."""
+        return random_state() if self._random_state is None else self._random_state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the state of a checkpoint; an epoch that has become longer or shorter since is begun anew."""
@@ -78,8 +84,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         """Run what is left of the epoch."""
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        self._batches.start = self._position
-        with preserved_random_state():
+        with preserved_random_state(), self._batches.from_number(self._position):
             batches = iter(self.dataloader)
         for idx, data_batch in enumerate(batches, self._position):
             self._position = idx + 1
@@ -95,20 +100,29 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         self._is_evaluated = True  # what is saved from here on is saved after the evaluation
         is_due = self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs
         if self.runner.val_loop is not None and self._epoch >= self.val_begin and is_due:
-            with preserved_random_state():
+            with preserved_random_state() as self._random_state:
                 self.runner.val_loop.run()
+            self._random_state = None
 
 
 class _BatchesFrom:
-    """A batch sampler that leaves out the first ``start`` batches, once; its length is that of a whole epoch."""
+    """A batch sampler that can leave out the first batches; its length is always that of a whole epoch."""
 
     def __init__(self, batch_sampler: Any) -> None:
         self.batch_sampler = batch_sampler
-        self.start = 0
+        self._start = 0
+
+    @contextmanager
+    def from_number(self, start: int) -> Iterator[None]:
+        """Iterators made within the block begin with batch ``start``; a loader with workers makes two."""
+        self._start = start
+        try:
+            yield
+        finally:
+            self._start = 0
 
     def __iter__(self) -> Iterator[list[int]]:
-        start, self.start = self.start, 0
-        return islice(self.batch_sampler, start, None)
+        return islice(self.batch_sampler, self._start, None)
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
