@@ -58,7 +58,7 @@ class KillHook(Hook):
         return self.write_text(path, *args)
 
     def count_up(self, stage):
-        self.count += 1
+        self.count += stage == self.stage
         if (self.stage, self.number) == (stage, self.count):
             kill()
 

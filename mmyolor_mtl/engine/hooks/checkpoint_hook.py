@@ -113,6 +113,9 @@ class MTLCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Go on with the random numbers and gradients of the checkpoint."""
         super().before_train(runner)
+        last = runner.message_hub.get_info('last_ckpt')
+        if last is not None:  # resumed: an evaluation made up for is noted there
+            self.last_ckpt = self.file_backend.join_path(self.out_dir, Path(last).name)
         processes, self._processes = self._processes, None
         if processes is None:
             return
