@@ -39,7 +39,7 @@ def _knobs(cfg: Config) -> list[str]:
         lines.append('--amp: mixed precision (now off)')
     lines += [
         f'train_dataloader.batch_size={max((batch_size or 2) // 2, 1)} (now {batch_size} a process) with '
-        f'optim_wrapper.accumulative_counts={steps * 2} (now {steps}): as many images a step of the optimizer, in parts',
+        f'optim_wrapper.accumulative_counts={steps * 2} (now {steps}): as many images a step, in parts',
         "activation_checkpointing=['backbone']: computes the trunk twice and keeps less of it "
         f'(now {cfg.get("activation_checkpointing")}); batch statistics move twice a step',
         f'img_scale: smaller pictures (now {cfg.get("img_scale")}); change it in a copy of the config, or in all '
