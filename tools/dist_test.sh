@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # On several GPUs: tools/dist_test.sh CONFIG CHECKPOINT GPUS [arguments of test.py]
 # On several machines, the same command on each, with NNODES, NODE_RANK (0 on the first), MASTER_ADDR and PORT set.
+# KEEP_MEMORY=1 lets glibc keep freed memory (see keep_memory.sh); PYTHON names another interpreter.
 set -euo pipefail
 if [ $# -lt 3 ]; then
   echo "usage: $0 CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2
   exit 2
 fi
 tools=$(cd "$(dirname "$0")" && pwd)
+. "$tools/keep_memory.sh"
 files=("$1" "$2")
 gpus=$3
 shift 3

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # On several GPUs: tools/dist_train.sh CONFIG GPUS [arguments of train.py]
 # On several machines, the same command on each, with NNODES, NODE_RANK (0 on the first), MASTER_ADDR and PORT set.
+# KEEP_MEMORY=1 lets glibc keep freed memory (see keep_memory.sh); PYTHON names another interpreter.
 set -euo pipefail
 if [ $# -lt 2 ]; then
   echo "usage: $0 CONFIG GPUS [arguments of train.py]" >&2
   exit 2
 fi
 tools=$(cd "$(dirname "$0")" && pwd)
+. "$tools/keep_memory.sh"
 files=("$1")
 gpus=$2
 shift 2

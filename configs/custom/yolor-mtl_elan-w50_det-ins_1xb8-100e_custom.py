@@ -24,7 +24,11 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(caption_file='', data_prefix=dict(_delete_=True, img='images/')))
 test_dataloader = val_dataloader
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=_base_.data_root + 'annotations/instances_val.json', metric=['bbox', 'segm'])
+    dict(
+        type='mmyolor_mtl.DetectionMetric',
+        ann_file=_base_.data_root + 'annotations/instances_val.json',
+        metric=['bbox', 'segm'],
+    )
 ]
 test_evaluator = val_evaluator
 custom_hooks = [

@@ -118,7 +118,11 @@ trained_images = dict(
 val_dataloader = dict(batch_size=batch_size, num_workers=num_workers, dataset=trained_images)
 test_dataloader = val_dataloader
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=data_root + 'annotations/instances_train2017.json', metric=['bbox', 'segm']),
+    dict(
+        type='mmyolor_mtl.DetectionMetric',
+        ann_file=data_root + 'annotations/instances_train2017.json',
+        metric=['bbox', 'segm'],
+    ),
     dict(type='mmyolor_mtl.SemanticMetric'),
     dict(
         type='mmyolor_mtl.PanopticMetric',

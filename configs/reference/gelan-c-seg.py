@@ -11,6 +11,10 @@ model = dict(
 )
 
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=_base_.data_root + 'annotations/instances_val2017.json', metric=['bbox', 'segm'])
+    dict(
+        type='mmyolor_mtl.DetectionMetric',
+        ann_file=_base_.data_root + 'annotations/instances_val2017.json',
+        metric=['bbox', 'segm'],
+    )
 ]
 test_evaluator = val_evaluator

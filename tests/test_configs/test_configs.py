@@ -63,7 +63,7 @@ def test_everything_a_config_names_can_be_built(path, vocab_file, tmp_path):
         panoptic = cfg.model.test_cfg.panoptic
         assert panoptic.num_things == len(dataset.metainfo['classes'])
         assert panoptic.num_evaluated == panoptic.num_things + len(dataset.metainfo['stuff_classes'])
-    metrics = ['CocoMetric']
+    metrics = ['mmyolor_mtl.DetectionMetric']
     if 'sem' in model.heads:
         metrics += ['mmyolor_mtl.SemanticMetric', 'mmyolor_mtl.PanopticMetric']
     metrics += ['mmyolor_mtl.CaptionMetric'] if 'cap' in model.heads else []

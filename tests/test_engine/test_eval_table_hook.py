@@ -30,9 +30,15 @@ class Log:
         self.lines.append(text)
 
 
-def make_runner(work_dir, epoch=None):
+def make_runner(work_dir, epoch=None, metrics=()):
+    evaluator = SimpleNamespace(metrics=metrics)
     return SimpleNamespace(
-        work_dir=str(work_dir), logger=Log(), _train_loop=None if epoch is None else object(), epoch=epoch
+        work_dir=str(work_dir),
+        logger=Log(),
+        _train_loop=None if epoch is None else object(),
+        epoch=epoch,
+        val_evaluator=evaluator,
+        test_evaluator=evaluator,
     )
 
 
@@ -75,6 +81,17 @@ def test_test_has_no_epoch_and_no_metrics_write_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
     hook.after_test_epoch(runner, {'sem/mIoU': 0.5})
     assert set(json.loads((tmp_path / 'figures.json').read_text())) == {'sem/mIoU', 'seconds'}
+
+
+def test_tables_of_classes_go_into_the_file_if_a_metric_keeps_them(tmp_path):
+    rows = [{'class': 'cat', 'AP': np.float64(0.5)}, {'class': 'dog', 'AP': float('nan')}]
+    metrics = [SimpleNamespace(class_tables={'coco/bbox': rows}), SimpleNamespace(class_tables={}), SimpleNamespace()]
+    hook = EvalTableHook()
+    hook.after_test_epoch(make_runner(tmp_path, metrics=metrics), {'sem/mIoU': 0.5})
+    figures = json.loads((tmp_path / 'metrics.json').read_text())
+    assert figures['per_class'] == {'coco/bbox': [{'class': 'cat', 'AP': 0.5}, {'class': 'dog', 'AP': None}]}
+    hook.after_test_epoch(make_runner(tmp_path, metrics=metrics[1:]), {'sem/mIoU': 0.5})
+    assert 'per_class' not in json.loads((tmp_path / 'metrics.json').read_text())
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

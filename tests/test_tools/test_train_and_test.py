@@ -72,7 +72,7 @@ def test_help_lists_mmdets_arguments_and_no_gpus(repo_root, name):
     shared = ('--work-dir', '--cfg-options', '--launcher', '--local_rank', '--local-rank')
     own = {
         'train': ('--amp', '--auto-scale-lr', '--resume'),
-        'test': ('--out', '--show', '--show-dir', '--wait-time', '--tta'),
+        'test': ('--out', '--show', '--show-dir', '--wait-time', '--tta', '--metrics', '--per-class', '--results'),
     }
     assert all(argument in text for argument in shared + own[name])
     assert '--gpus' not in text  # mim would then pass it
@@ -127,6 +127,28 @@ def test_test_plain(evaluate, built, config):
 def test_test_out_dumps_predictions(evaluate, built, config):
     evaluate.main([config, 'toy.pth', '--out', 'all.pkl'])
     assert built[0].test_evaluator.metrics[0].out_file_path == 'all.pkl'
+
+
+@pytest.fixture
+def metrics():
+    from mmdet.evaluation import CocoMetric
+
+    from mmyolor_mtl.evaluation import CaptionMetric, SemanticMetric
+
+    return [CocoMetric(), SemanticMetric(), CaptionMetric()]
+
+
+def test_metrics_are_chosen_and_switched(evaluate, metrics):
+    def apply(*arguments):
+        args = evaluate.build_parser().parse_args(['toy.py', 'toy.pth', *arguments])
+        return evaluate.apply_metric_arguments(metrics, args)
+
+    assert apply() == metrics and metrics[1].outfile_prefix is None and not metrics[1].per_class
+    assert apply('--metrics', 'cap', 'sem') == metrics[1:]
+    assert apply('--per-class', '--results', 'out/all') == metrics
+    assert [metric.outfile_prefix for metric in metrics] == ['out/all'] * 3 and metrics[1].per_class
+    with pytest.raises(ValueError, match='--metrics pan: toy.py has coco sem cap'):
+        apply('--metrics', 'pan')
 
 
 def test_test_show_dir_switches_the_hook_on(evaluate, built, config):

@@ -74,10 +74,8 @@ def compare(config: str, args: argparse.Namespace, options: Sequence[str]) -> li
 
 def format_table(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown table of the measurements; the second side of a comparison has its ratio to the first in brackets."""
-    lines = [
-        f'| config | setting | batch | {" | ".join(COLUMNS.values())} |',
-        f'| --- {"| --- " * (len(COLUMNS) + 2)}|',
-    ]
+    titles = ('config', 'setting', 'batch', *COLUMNS.values())
+    lines = [f'| {" | ".join(titles)} |', f'|{" --- |" * len(titles)}']
     first: dict[str, Any] = {}
     for row in rows:
         cells = []

@@ -76,8 +76,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
     Returns:
         ``seconds`` a step (median), of which ``data_seconds`` were spent waiting for data; ``images_per_second``;
-        ``peak_memory_gb`` of the process (of the GPU, where there is one), and ``step_memory_gb``, what of it came after
-        the network was built; ``loss`` of the last step; the setting.
+        ``peak_memory_gb`` of the process (of the GPU, where there is one), and ``step_memory_gb``, what of it came
+        after the network was built; ``loss`` of the last step; the setting.
     """
     cfg = adapt_config(load_config(args), args)
     init_default_scope(cfg.get('default_scope', 'mmdet'))

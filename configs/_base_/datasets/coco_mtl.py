@@ -85,7 +85,11 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = [
-    dict(type='CocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric=['bbox', 'segm']),
+    dict(
+        type='mmyolor_mtl.DetectionMetric',
+        ann_file=data_root + 'annotations/instances_val2017.json',
+        metric=['bbox', 'segm'],
+    ),
     dict(type='mmyolor_mtl.SemanticMetric'),
     dict(
         type='mmyolor_mtl.PanopticMetric',

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -32,8 +33,22 @@ ROWS: dict[str, dict[str, str]] = {
         'coco/segm_mAP_m': 'APm',
         'coco/segm_mAP_l': 'APl',
     },
-    'semantic': {'sem/mIoU': 'mIoU', 'sem/FWIoU': 'FWIoU', 'sem/mAcc': 'mAcc', 'sem/aAcc': 'aAcc'},
-    'panoptic': {'pan/PQ': 'PQ', 'pan/SQ': 'SQ', 'pan/RQ': 'RQ', 'pan/PQ_th': 'PQth', 'pan/PQ_st': 'PQst'},
+    'semantic': {
+        'sem/mIoU': 'mIoU',
+        'sem/mIoU_things': 'things',
+        'sem/mIoU_stuff': 'stuff',
+        'sem/FWIoU': 'FWIoU',
+        'sem/mAcc': 'mAcc',
+        'sem/aAcc': 'aAcc',
+        'sem/stuff_mIoU': 'stuff+other',
+    },
+    'panoptic': {
+        'pan/PQ': 'PQ',
+        'pan/PQ_th': 'PQth',
+        'pan/PQ_st': 'PQst',
+        'pan/SQ': 'SQ',
+        'pan/RQ': 'RQ',
+    },
     'captions': {
         'cap/Bleu_4': 'BLEU-4',
         'cap/CIDEr': 'CIDEr',
@@ -50,8 +65,9 @@ class EvalTableHook(Hook):
     """After each validation or test, logs one table with a row for each task and writes the figures to a file.
 
     The file is flat JSON: every metric by its key (``coco/bbox_mAP``, ``sem/mIoU``, ...), ``seconds`` since the run
-    began, and in training ``epoch``. It is replaced as a whole, so a reader never sees half of it; figures that are not
-    numbers (NaN) become null.
+    began, and in training ``epoch``. Metrics with ``per_class=True`` add ``per_class``, which has a list with one entry
+    a class for each of them (``coco/bbox``, ``coco/segm``, ``sem``, ``pan``). The file is replaced as a whole, so a
+    reader never sees half of it; figures that are not numbers (NaN) become null.
 
     Args:
         out_file (str): Name of the file in the work directory.
@@ -72,13 +88,15 @@ class EvalTableHook(Hook):
         # Only a train loop that exists knows the epoch; asking the runner would build one.
         loop = runner._train_loop
         epoch = None if loop is None or isinstance(loop, dict) else int(runner.epoch)
-        self._report(runner, metrics, {} if epoch is None else {'epoch': epoch})
+        self._report(runner, runner.val_evaluator, metrics, {} if epoch is None else {'epoch': epoch})
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report a test."""
-        self._report(runner, metrics, {})
+        self._report(runner, runner.test_evaluator, metrics, {})
 
-    def _report(self, runner: Runner, metrics: Mapping[str, Any] | None, extra: Mapping[str, float]) -> None:
+    def _report(
+        self, runner: Runner, evaluator: Evaluator, metrics: Mapping[str, Any] | None, extra: Mapping[str, float]
+    ) -> None:
         if not metrics or not is_main_process():
             return
         seconds = time.time() - self._began
@@ -86,7 +104,10 @@ class EvalTableHook(Hook):
         table = format_table(metrics)
         if table:
             runner.logger.info(f'Evaluation ({when}{seconds:.0f} s since the start)\n{table}')
-        figures = {**_numbers(metrics), **extra, 'seconds': round(seconds, 1)}
+        figures: dict[str, Any] = {**_numbers(metrics), **extra, 'seconds': round(seconds, 1)}
+        tables = _class_tables(evaluator)
+        if tables:
+            figures['per_class'] = tables
         write_json(Path(runner.work_dir) / self.out_file, figures)
 
 
@@ -138,6 +159,15 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:
         if isinstance(value, int | float):
             numbers[key] = value if math.isfinite(value) else None
     return numbers
+
+
+def _class_tables(evaluator: Evaluator) -> dict[str, list[dict[str, Any]]]:
+    """Figures of every class, of the metrics that keep them; NaN (a class that does not occur) becomes None."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for metric in evaluator.metrics:
+        for name, rows in getattr(metric, 'class_tables', {}).items():
+            tables[name] = [{'class': row['class'], **_numbers(row)} for row in rows]
+    return tables
 
 
 def _figure(value: float | None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 
 VOID = 0
+QUALITIES = ('PQ', 'SQ', 'RQ')
 _MATCH_IOU = 0.5
 _FIELDS = ('category', 'iou', 'tp', 'fp', 'fn')
 
@@ -37,10 +38,12 @@ def segment_statistics(
     """
     if pred_map.shape != gt_map.shape:
         raise ValueError(f'the predicted map is {pred_map.shape}, the ground truth {gt_map.shape} (H, W)')
-    pred_index, pred_ids, pred_cats = _index(pred_map, pred_categories)
-    gt_index, gt_ids, gt_cats = _index(gt_map, gt_categories)
+    pred_runs, gt_runs, lengths = _runs(pred_map.ravel(), gt_map.ravel())
+    pred_index, pred_ids, pred_cats = _index(pred_runs, pred_categories)
+    gt_index, gt_ids, gt_cats = _index(gt_runs, gt_categories)
+    # Floats hold whole numbers exactly up to 2^53.
     overlap = np.bincount(
-        (gt_index * len(pred_ids) + pred_index).ravel(), minlength=len(gt_ids) * len(pred_ids)
+        gt_index * len(pred_ids) + pred_index, weights=lengths, minlength=len(gt_ids) * len(pred_ids)
     ).reshape(len(gt_ids), len(pred_ids))
     crowd = np.isin(gt_ids, list(crowd_ids))
     crowd[0] = False
@@ -77,27 +80,46 @@ def panoptic_quality(statistics: Iterable[np.ndarray], thing_ids: Collection[int
         dict[str, float]: ``PQ, SQ, RQ`` over all categories that occur, ``*_th`` over things, ``*_st`` over stuff, each
         in [0, 1]; a group of which no category occurs is left out.
     """
+    categories, *values = class_quality(statistics)
+    things = np.isin(categories, list(thing_ids))
+    quality: dict[str, float] = {}
+    for suffix, chosen in (('', np.ones_like(things)), ('_th', things), ('_st', ~things)):
+        if chosen.any():
+            means = {name: float(value[chosen].mean()) for name, value in zip(QUALITIES, values, strict=True)}
+            quality.update({name + suffix: value for name, value in means.items()})
+    return quality
+
+
+def class_quality(statistics: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Panoptic quality of each category.
+
+    Args:
+        statistics (Iterable[np.ndarray]): Results of :func:`segment_statistics`.
+
+    Returns:
+        tuple[np.ndarray, ...]: (categories,) ids of the categories that occur, and their PQ, SQ and RQ in [0, 1].
+    """
     rows = np.concatenate([np.zeros((0, len(_FIELDS))), *statistics])
     categories, place = np.unique(rows[:, 0], return_inverse=True)
     iou, tp, fp, fn = (np.bincount(place, weights=rows[:, i], minlength=len(categories)) for i in range(1, 5))
     sq = iou / np.maximum(tp, 1)
     rq = tp / (tp + 0.5 * fp + 0.5 * fn)
-    pq = sq * rq
+    return categories.astype(np.int64), sq * rq, sq, rq
 
-    things = np.isin(categories, list(thing_ids))
-    quality: dict[str, float] = {}
-    for suffix, chosen in (('', np.ones_like(things)), ('_th', things), ('_st', ~things)):
-        if chosen.any():
-            means = {name: float(value[chosen].mean()) for name, value in (('PQ', pq), ('SQ', sq), ('RQ', rq))}
-            quality.update({name + suffix: value for name, value in means.items()})
-    return quality
+
+def _runs(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where both stay the same they are one run: values of the two in each run, and its length; maps have few runs."""
+    change = np.ones(len(first), dtype=bool)
+    change[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    starts = np.flatnonzero(change)
+    return first[starts], second[starts], np.diff(starts, append=len(first))
 
 
 def _index(segments: np.ndarray, categories: Mapping[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number the segments of a map from 1, everything without a category becoming place 0 (void)."""
+    """Number segments from 1, everything without a category becoming place 0 (void)."""
     ids, inverse = np.unique(segments, return_inverse=True)
     known = np.array([int(i) != VOID and categories.get(int(i), VOID) != VOID for i in ids], dtype=bool)
     places = np.where(known, np.cumsum(known), 0)
     kept = ids[known].astype(np.int64)
     cats = np.array([VOID, *(categories[int(i)] for i in kept)], dtype=np.int64)
-    return places[inverse].reshape(segments.shape), np.array([VOID, *kept], dtype=np.int64), cats
+    return places[inverse], np.array([VOID, *kept], dtype=np.int64), cats

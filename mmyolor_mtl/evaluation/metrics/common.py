@@ -1,14 +1,18 @@
-"""What the metrics share: which samples carry a label, and results that survive gathering."""
+"""What the metrics share: which samples carry a label, results that survive gathering, class tables, file names."""
 
 import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from mmengine.logging import print_log
+from prettytable import PrettyTable
 
 T = TypeVar('T')
+# Rows of a table, each with 'class' and that class's figures.
+ClassTable = list[dict[str, Any]]
 
 
 def is_labelled(sample: Mapping[str, Any], task: str, field: str) -> bool:
@@ -72,3 +76,42 @@ def warn_unlabelled(metric: str, task: str) -> None:
         logger='current',
         level=logging.WARNING,
     )
+
+
+def log_class_table(title: str, table: ClassTable) -> None:
+    """Log the figures of all classes; '-' for a class that does not occur (NaN)."""
+    if not table:
+        return
+    lines = PrettyTable(list(table[0]))
+    lines.align['class'] = 'l'
+    for row in table:
+        name, *values = row.values()
+        lines.add_row([name, *('-' if np.isnan(value) else f'{value:.3f}' for value in values)])
+    print_log(f'{title}, every class:\n{lines}', logger='current')
+
+
+def map_name(sample: Mapping[str, Any], metric: str) -> str:
+    """File name of a map of an image: that of the image, with the suffix .png; without a path, its id.
+
+    Raises:
+        ValueError: It has neither.
+    """
+    if sample.get('img_path'):
+        return f'{Path(sample["img_path"]).stem}.png'
+    return f'{require(sample, "img_id", metric, "files are named after it")}.png'
+
+
+def check_names(names: Iterable[tuple[Any, str]], metric: str) -> None:
+    """Check that no two images wrote the same file.
+
+    Raises:
+        ValueError: Two did; the message names both.
+    """
+    seen: dict[str, Any] = {}
+    for img_id, name in names:
+        if name in seen:
+            raise ValueError(
+                f'{metric}: images {seen[name]} and {img_id} both wrote {name}: give images of different folders '
+                'different names, or leave out outfile_prefix'
+            )
+        seen[name] = img_id

@@ -1,29 +1,49 @@
 """Panoptic segmentation: PQ from COCO panoptic files, or from instances and semantic maps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mmengine
 import numpy as np
-from mmdet.evaluation import INSTANCE_OFFSET
 from mmengine.evaluator import BaseMetric
-from PIL import Image
+from mmengine.logging import print_log
 
+from mmyolor_mtl.datasets.coco_classes import stuff_colours, thing_colours
 from mmyolor_mtl.registry import METRICS
+from mmyolor_mtl.structures import INSTANCE_OFFSET
 
-from ..functional import panoptic_quality, segment_statistics
-from .common import is_labelled, require, to_map, unique_images, warn_unlabelled
+from ..functional import class_quality, panoptic_quality, segment_statistics
+from ..functional.panoptic_quality import QUALITIES
+from ..panoptic_files import (
+    Segments,
+    colour_ids,
+    load_segments,
+    read_panoptic_json,
+    segment_records,
+    write_panoptic_json,
+    write_panoptic_png,
+)
+from .common import (
+    ClassTable,
+    check_names,
+    is_labelled,
+    log_class_table,
+    map_name,
+    require,
+    to_map,
+    unique_images,
+    warn_unlabelled,
+)
 
 
 @dataclass
-class Segments:
-    """A panoptic map and what its ids mean: ``ids`` (H, W) int64, 0 = void; category of each id; ids of crowds."""
+class _ImageResult:
+    """Matches of one image, and its entry of the result file; None where there is nothing."""
 
-    ids: np.ndarray
-    categories: dict[int, int]
-    crowds: set[int] = field(default_factory=set)
+    statistics: np.ndarray | None = None
+    annotation: dict[str, Any] | None = None
+    size: tuple[int, int] = (0, 0)
 
 
 @METRICS.register_module()
@@ -42,8 +62,14 @@ class PanopticMetric(BaseMetric):
     Args:
         ann_file (str, optional): COCO panoptic JSON.
         seg_prefix (str, optional): Folder of its PNG files; needed with ``ann_file``.
+        per_class (bool): Also log a table of every category, and keep it for the JSON of ``EvalTableHook``.
+        outfile_prefix (str, optional): Write all predictions in COCO's panoptic format: ``{outfile_prefix}.panoptic/``
+            with PNGs named like the images (R + 256 G + 65536 B = segment id) and ``{outfile_prefix}.panoptic.json``.
         collect_device (str): Where ranks exchange results, 'cpu' or 'gpu'.
         prefix (str, optional): Prefix of the figures. Defaults to 'pan'.
+
+    Attributes:
+        class_tables: PQ, SQ and RQ of every category that occurs after an evaluation with ``per_class``, by prefix.
 
     Raises:
         FileNotFoundError: ``ann_file`` or ``seg_prefix`` does not exist.
@@ -56,6 +82,9 @@ class PanopticMetric(BaseMetric):
         self,
         ann_file: str | None = None,
         seg_prefix: str | None = None,
+        *,
+        per_class: bool = False,
+        outfile_prefix: str | None = None,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -64,7 +93,12 @@ class PanopticMetric(BaseMetric):
             raise ValueError(f'give both or neither: ann_file={ann_file!r}, seg_prefix={seg_prefix!r}')
         self.ann_file = ann_file
         self.seg_prefix = Path(seg_prefix or '.')
-        self._annotations = {} if ann_file is None else _read_annotations(ann_file, self.seg_prefix)
+        self.per_class = per_class
+        self.outfile_prefix = outfile_prefix
+        self.class_tables: dict[str, ClassTable] = {}
+        content: dict[str, Any] = {} if ann_file is None else read_panoptic_json(ann_file, self.seg_prefix)
+        self._annotations = {annotation['image_id']: annotation for annotation in content.get('annotations', ())}
+        self._names = {category['id']: category['name'] for category in content.get('categories', ())}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match the segments of a batch.
@@ -78,38 +112,53 @@ class PanopticMetric(BaseMetric):
             ValueError: A field is missing, sizes differ, or a PNG holds an id that the JSON does not explain.
         """
         for sample in data_samples:
-            img_id = sample.get('img_id')
+            img_id, result = sample.get('img_id'), _ImageResult()
             target = self._target(sample)
-            statistics = None
-            if target is not None:
+            if target is not None or (self.outfile_prefix is not None and 'pred_panoptic_seg' in sample):
                 cause = 'the model predicts no panoptic map, remove the metric'
                 prediction = self._prediction(require(sample, 'pred_panoptic_seg', type(self).__name__, cause), img_id)
-                if prediction.ids.shape != target.ids.shape:
-                    raise ValueError(
-                        f'{type(self).__name__}: image {img_id}: the prediction is {prediction.ids.shape}, the ground '
-                        f'truth {target.ids.shape} (H, W); both must have the size of the original image'
-                    )
-                statistics = segment_statistics(
-                    prediction.ids, prediction.categories, target.ids, target.categories, target.crowds
-                )
+                if target is not None:
+                    result.statistics = self._match(prediction, target, img_id)
+                if self.outfile_prefix is not None:
+                    self._write_map(sample, prediction, result)
             # One result per sample, labelled or not: gathering drops the samplers' padding by position.
-            self.results.append((img_id, statistics))
+            self.results.append((img_id, result))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Add up the images and average over the categories.
 
         Args:
-            results (list): Pairs of image id and statistics, see
-                :func:`~mmyolor_mtl.evaluation.functional.segment_statistics`.
+            results (list): Pairs of image id and its result.
 
         Returns:
             dict[str, float]: The figures, in 0..1.
         """
-        statistics = [rows for _, rows in unique_images(results) if rows is not None]
+        self.class_tables = {}
+        images = unique_images(results)
+        if self.outfile_prefix is not None:
+            self._write_json(images)
+        statistics = [image.statistics for _, image in images if image.statistics is not None]
         quality = panoptic_quality(statistics, self.dataset_meta['thing_ids'])
         if not quality:
             warn_unlabelled(type(self).__name__, 'pan')
+        elif self.per_class:
+            names = {category['id']: category['name'] for category in self._categories()}
+            categories, *values = class_quality(statistics)
+            table = [
+                {'class': names[category], **dict(zip(QUALITIES, row, strict=True))}
+                for category, *row in zip(categories.tolist(), *(value.tolist() for value in values), strict=True)
+            ]
+            log_class_table('panoptic segmentation', table)
+            self.class_tables = {str(self.prefix): table}
         return quality
+
+    def _match(self, prediction: Segments, target: Segments, img_id: Any) -> np.ndarray:
+        if prediction.ids.shape != target.ids.shape:
+            raise ValueError(
+                f'{type(self).__name__}: image {img_id}: the prediction is {prediction.ids.shape}, the ground truth '
+                f'{target.ids.shape} (H, W); both must have the size of the original image'
+            )
+        return segment_statistics(prediction.ids, prediction.categories, target.ids, target.categories, target.crowds)
 
     def _class_categories(self) -> np.ndarray:
         """Panoptic category of each evaluated class, and 0 (void) as the last entry."""
@@ -121,41 +170,26 @@ class PanopticMetric(BaseMetric):
     def _prediction(self, prediction: Mapping[str, Any], img_id: Any) -> Segments:
         values = to_map(prediction, 'pred_panoptic_seg', img_id)
         classes = self._class_categories()
-        unique, inverse = np.unique(values, return_inverse=True)
+        unique = np.flatnonzero(np.bincount(values.ravel()))
         labels = np.minimum(unique % INSTANCE_OFFSET, len(classes) - 1)
         categories = classes[labels]
         # Stuff classes of one category are one segment, so its id comes from the category; a thing's from its value.
         is_thing = labels < len(self.dataset_meta['thing_ids'])
         ids = np.where(is_thing, unique + classes.max() + 1, categories)
-        return Segments(
-            ids[inverse].reshape(values.shape), {int(i): int(c) for i, c in zip(ids, categories, strict=True) if c}
-        )
+        table = np.zeros(int(unique[-1]) + 1, dtype=np.int64)
+        table[unique] = ids
+        return Segments(table[values], {int(i): int(c) for i, c in zip(ids, categories, strict=True) if c})
 
     def _target(self, sample: Mapping[str, Any]) -> Segments | None:
         img_id = sample.get('img_id')
         if self.ann_file is not None:
             annotation = self._annotations.get(img_id)
-            return None if annotation is None else self._load(annotation)
+            if annotation is None:
+                return None
+            return load_segments(annotation, self.seg_prefix, self.ann_file, set(self._class_categories().tolist()))
         if not (is_labelled(sample, 'ins', 'gt_instances') and is_labelled(sample, 'sem', 'gt_sem_seg')):
             return None
         return self._build(sample)
-
-    def _load(self, annotation: Mapping[str, Any]) -> Segments:
-        path = self.seg_prefix / annotation['file_name']
-        if not path.is_file():
-            raise FileNotFoundError(f'panoptic map {path} of image {annotation["image_id"]} does not exist')
-        with Image.open(path) as image:
-            rgb = np.asarray(image.convert('RGB'), dtype=np.int64)
-        ids = rgb @ np.array([1, 256, 65536])
-        explained = {segment['id'] for segment in annotation['segments_info']}
-        unknown = set(np.unique(ids).tolist()) - explained - {0}
-        if unknown:
-            raise ValueError(f'{path} holds the segment ids {sorted(unknown)[:5]}, which {self.ann_file} does not list')
-        evaluated = set(self._class_categories().tolist())
-        known = [s for s in annotation['segments_info'] if s['category_id'] in evaluated]
-        return Segments(
-            ids, {s['id']: s['category_id'] for s in known}, {s['id'] for s in known if s.get('iscrowd', 0)}
-        )
 
     def _build(self, sample: Mapping[str, Any]) -> Segments:
         name, img_id = type(self).__name__, sample.get('img_id')
@@ -179,6 +213,48 @@ class PanopticMetric(BaseMetric):
                 segments.crowds.add(number)
         return segments
 
+    def _categories(self) -> list[dict[str, Any]]:
+        """Categories of the result file. Merged stuff has the name that ``ann_file`` says, or those of its classes."""
+        meta, categories = self.dataset_meta, self._class_categories()[:-1].tolist()
+        names: dict[int, list[str]] = {}
+        for category, name in zip(categories, (*meta['classes'], *meta.get('stuff_classes', ())), strict=True):
+            if category:
+                names.setdefault(category, []).append(name)
+        things = set(meta['thing_ids'])
+        return [
+            {'id': category, 'name': self._names.get(category, '/'.join(parts)), 'isthing': int(category in things)}
+            for category, parts in names.items()
+        ]
+
+    def _colours(self) -> dict[int, Sequence[int]]:
+        """RGB of each category; merged stuff has the colour of its first class."""
+        meta = self.dataset_meta
+        palette = [*(meta.get('palette') or thing_colours(len(meta['classes'])))]
+        palette += meta.get('stuff_palette') or stuff_colours(len(meta.get('stuff_classes', ())))
+        colours: dict[int, Sequence[int]] = {}
+        for category, colour in zip(self._class_categories()[:-1].tolist(), palette, strict=True):
+            colours.setdefault(category, colour)
+        return colours
+
+    def _write_map(self, sample: Mapping[str, Any], prediction: Segments, result: _ImageResult) -> None:
+        name = map_name(sample, type(self).__name__)
+        segments = colour_ids(prediction, self._colours())
+        write_panoptic_png(Path(f'{self.outfile_prefix}.panoptic') / name, segments.ids)
+        records = segment_records(segments)
+        result.annotation = {'image_id': sample.get('img_id'), 'file_name': name, 'segments_info': records}
+        result.size = segments.ids.shape
+
+    def _write_json(self, images: list[tuple[Any, _ImageResult]]) -> None:
+        written = [(image.annotation, image.size) for _, image in images if image.annotation is not None]
+        check_names(((ann['image_id'], ann['file_name']) for ann, _ in written), type(self).__name__)
+        infos = [
+            {'id': ann['image_id'], 'height': size[0], 'width': size[1], 'file_name': ann['file_name']}
+            for ann, size in written
+        ]
+        path = f'{self.outfile_prefix}.panoptic.json'
+        write_panoptic_json(path, [ann for ann, _ in written], infos, self._categories())
+        print_log(f'{len(written)} panoptic maps are written to {path} and {path[: -len(".json")]}', logger='current')
+
 
 def _objects(instances: Mapping[str, Any], shape: tuple[int, int], crowd: bool) -> list[tuple[np.ndarray, int, bool]]:
     """Masks (H, W) bool with their labels; a crowd without a mask has no known extent and drops out."""
@@ -191,18 +267,3 @@ def _objects(instances: Mapping[str, Any], shape: tuple[int, int], crowd: bool) 
         raise ValueError(f'instance masks are {array.shape[1:]}, the semantic map {shape} (H, W)')
     labels = [int(label) for label in instances['labels']]
     return [(mask.astype(bool), label, crowd) for mask, label in zip(array, labels, strict=True) if mask.any()]
-
-
-def _read_annotations(ann_file: str, seg_prefix: Path) -> dict[Any, dict]:
-    if not Path(ann_file).is_file():
-        raise FileNotFoundError(f'panoptic annotation file {ann_file} does not exist')
-    if not seg_prefix.is_dir():
-        raise FileNotFoundError(f'folder {seg_prefix} with the panoptic maps of {ann_file} does not exist')
-    try:
-        content = mmengine.load(ann_file)
-    except ValueError as error:
-        raise ValueError(f'{ann_file} is not valid JSON: {error}') from error
-    annotations = content.get('annotations') if isinstance(content, dict) else None
-    if not isinstance(annotations, list) or not all('segments_info' in a for a in annotations):
-        raise ValueError(f'{ann_file} is no COCO panoptic file: it needs "annotations", each with "segments_info"')
-    return {annotation['image_id']: annotation for annotation in annotations}

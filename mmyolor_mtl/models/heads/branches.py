@@ -93,7 +93,8 @@ class DistributionProjection(nn.Module):
 
     def forward(self, dists: Tensor) -> Tensor:
         """(..., 4 * reg_max) side-major logits -> (..., 4) distances in cells."""
-        return dists.unflatten(-1, (4, -1)).float().softmax(dim=-1) @ self.bins
+        # Not a matrix product: autocast would make it one in half precision, which moves boxes by a pixel or two.
+        return (dists.unflatten(-1, (4, -1)).float().softmax(dim=-1) * self.bins).sum(dim=-1)
 
 
 class DetectionBranches(nn.Module):

@@ -230,6 +230,43 @@ def test_segments_of_unknown_categories_are_void(tmp_path):
     }  # fmt: skip
 
 
+def test_class_table_only_on_request():
+    metric = make_metric(per_class=True)
+    pred = perfect_map()
+    pred[OBJECTS[2][1]] = VOID
+    metric.process(None, [make_sample(pred)])
+    metric.evaluate(1)
+    names = {row['class']: row['PQ'] for row in metric.class_tables['pan']}
+    assert names == {'ball': 1, 'cone': 0, 'sand': 1, 'grass/lawn': 1}  # lawn and grass are one category
+    metric = make_metric()
+    metric.process(None, [make_sample(pred)])
+    metric.evaluate(1)
+    assert metric.class_tables == {}
+
+
+def test_written_files(tmp_path):
+    sample = make_sample(perfect_map(), img_id=3)
+    unlabelled = {**make_sample(perfect_map(), img_id=4, tasks=('cap',)), 'img_path': 'some/where/photo.jpg'}
+    run(sample, unlabelled, outfile_prefix=str(tmp_path / 'new/results'))
+    content = json.loads((tmp_path / 'new/results.panoptic.json').read_text())
+    assert [ann['file_name'] for ann in content['annotations']] == ['3.png', 'photo.png']
+    assert content['images'][0] == {'id': 3, 'height': 4, 'width': 8, 'file_name': '3.png'}
+    assert content['categories'][0] == {'id': 1, 'name': 'ball', 'isthing': 1}
+    assert {'id': 20, 'name': 'grass/lawn', 'isthing': 0} in content['categories']
+    segments = content['annotations'][0]['segments_info']
+    assert sorted((s['category_id'], s['area'], s['bbox']) for s in segments) == [
+        (1, 4, [0, 0, 2, 2]), (1, 4, [0, 2, 2, 2]), (5, 4, [6, 0, 2, 2]), (12, 4, [6, 2, 2, 2]), (20, 8, [2, 0, 2, 4])
+    ]  # fmt: skip
+    files = {
+        'ann_file': str(tmp_path / 'new/results.panoptic.json'),
+        'seg_prefix': str(tmp_path / 'new/results.panoptic'),
+    }
+    assert run(sample, **files) == dict.fromkeys(PARTS, 1.0)
+    clash = {**sample, 'img_id': 9, 'img_path': 'photo.jpg'}
+    with pytest.raises(ValueError, match=r'images 4 and 9 both wrote photo.png'):
+        run(unlabelled, clash, outfile_prefix=str(tmp_path / 'twice'))
+
+
 def test_bad_files(tmp_path):
     ann_file, good = (
         tmp_path / 'panoptic.json',
@@ -240,7 +277,7 @@ def test_bad_files(tmp_path):
     with pytest.raises(ValueError, match='give both or neither'):
         make_metric(ann_file='x.json')
     ann_file.write_text('{')
-    with pytest.raises(ValueError, match='not valid JSON'):
+    with pytest.raises(ValueError, match='panoptic.json is not valid JSON'):
         make_metric(**good)
     ann_file.write_text('{"annotations": [{"id": 1}]}')
     with pytest.raises(ValueError, match='no COCO panoptic file'):

@@ -1,3 +1,6 @@
+import json
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -6,6 +9,7 @@ from mmengine.structures import PixelData
 
 from mmyolor_mtl.evaluation import SemanticMetric
 from mmyolor_mtl.registry import METRICS
+from mmyolor_mtl.structures import decode_rle
 
 from ..helpers import META
 
@@ -37,7 +41,9 @@ def run(*samples, **kwargs):
 def test_perfect():
     gt = torch.arange(NUM_CLASSES).reshape(1, -1)
     figures = run(make_sample(gt, gt))
-    assert figures == {f'sem/{name}': 1.0 for name in ('mIoU', 'aAcc', 'mAcc', 'FWIoU', 'mIoU_things', 'mIoU_stuff')}
+    names = ['mIoU', 'aAcc', 'mAcc', 'FWIoU', 'mIoU_things', 'mIoU_stuff']
+    names += ['stuff_mIoU', 'stuff_aAcc', 'stuff_mAcc', 'stuff_FWIoU']
+    assert figures == {f'sem/{name}': 1.0 for name in names}
 
 
 def test_by_hand():
@@ -51,6 +57,11 @@ def test_by_hand():
     assert figures['sem/mIoU_stuff'] == pytest.approx(2 / 3)
     assert figures['sem/mAcc'] == pytest.approx(2 / 3)
     assert figures['sem/FWIoU'] == pytest.approx(2 / 3)
+    # Stuff and other: grass (3) 2/3; other is right on three things and wrong on one grass (predicted as 7).
+    assert figures['sem/stuff_mIoU'] == pytest.approx((2 / 3 + 3 / 4) / 2)
+    assert figures['sem/stuff_aAcc'] == pytest.approx(5 / 6)
+    assert figures['sem/stuff_mAcc'] == pytest.approx((2 / 3 + 1) / 2)
+    assert figures['sem/stuff_FWIoU'] == pytest.approx((2 / 3 + 3 / 4) / 2)
 
 
 def test_equals_confusion_matrix():
@@ -108,16 +119,47 @@ def test_things_only():
     assert set(metric.evaluate(1)) == {'sem/mIoU', 'sem/aAcc', 'sem/mAcc', 'sem/FWIoU', 'sem/mIoU_things'}
 
 
+def test_a_single_class():
+    metric = SemanticMetric()
+    metric.dataset_meta = {'classes': ('a',), 'extra_classes': ('rest',)}
+    metric.process(None, [make_sample([[0, 1, 1, 0]], [[0, 0, 0, 255]])])
+    assert metric.evaluate(1)['sem/mIoU'] == pytest.approx(1 / 3)
+
+
 def test_class_table_only_on_request(monkeypatch):
     lines = []
-    monkeypatch.setattr(
-        'mmyolor_mtl.evaluation.metrics.semantic_metric.print_log', lambda text, **_: lines.append(text)
-    )
+    monkeypatch.setattr('mmyolor_mtl.evaluation.metrics.common.print_log', lambda text, **_: lines.append(text))
     run(make_sample([[0, 3]], [[0, 3]]))
     assert not lines
-    run(make_sample([[0, 3]], [[0, 3]]), per_class=True)
+    metric = make_metric(per_class=True)
+    metric.process(None, [make_sample([[0, 3]], [[0, 3]])])
+    metric.evaluate(1)
     assert 'grass | 1.000' in lines[0]
-    assert ' cone |   -   ' in lines[0]
+    assert ' cone  |   -   ' in lines[0]
+    table = metric.class_tables['sem']
+    assert [row['class'] for row in table] == metric.class_names
+    assert table[3] == {'class': 'grass', 'IoU': 1.0, 'Acc': 1.0} and np.isnan(table[2]['IoU'])
+
+
+def test_files(tmp_path):
+    labelled = make_sample([[0, 3, 7]], [[0, 3, 255]], img_id=4)
+    labelled['img_path'] = 'some/where/name.jpg'
+    unlabelled = make_sample([[3, 3, 6]], None, img_id=5, tasks=('det',))
+    run(labelled, unlabelled, outfile_prefix=str(tmp_path / 'new/results'))
+    folder = tmp_path / 'new/results.semantic'
+    maps = {path.name: cv2.imread(str(path), cv2.IMREAD_UNCHANGED).tolist() for path in folder.iterdir()}
+    assert maps == {'name.png': [[1, 10, 0]], '5.png': [[10, 10, 13]]}
+    stuff = json.loads((tmp_path / 'new/results.stuff.json').read_text())
+    pixels = [(one['image_id'], one['category_id'], decode_rle(one['segmentation']).tolist()) for one in stuff]
+    assert pixels == [
+        (4, 10, [[False, True, False]]),
+        (4, 14, [[True, False, True]]),
+        (5, 10, [[True, True, False]]),
+        (5, 13, [[False, False, True]]),
+    ]
+    again = {**unlabelled, 'img_id': 6, 'img_path': 'else/where/name.jpg'}
+    with pytest.raises(ValueError, match=r'images 4 and 6 both wrote name.png'):
+        run(labelled, again, outfile_prefix=str(tmp_path / 'twice'))
 
 
 @pytest.mark.parametrize(
