@@ -17,8 +17,8 @@ class KillHook(Hook):
     """SIGKILL at ``KILL_AT``, e.g. 'step 5'; without it, nothing.
 
     step K: before iteration K of the run. evaluation N: after its N-th batch. writing N: when half of the N-th
-    checkpoint is written. naming N: when the N-th is there, before ``last_checkpoint`` names it. seconds S: so long after training
-    has begun. In several processes, the last one kills itself, but for files, which the first one writes.
+    checkpoint is written. naming N: when the N-th is there, before ``last_checkpoint`` names it. seconds S: so long
+    after training has begun. In several processes, the last one kills itself, but for files, which the first writes.
     """
 
     priority = 'LOWEST'

@@ -50,7 +50,9 @@ def test_a_loss_that_is_not_finite_is_traced_and_skipped(scenes, tmp_path):
     report = log[log.index('Not finite in epoch 1, iteration 2') :].split('The step is skipped')[0]
     assert 'loss_sem_dice = nan' in report and 'loss_det' not in report and 'loss_cap' not in report
     parts = report.split('each part: ')[1].split('\n')[0].split(', ')
-    assert parts[0] == 'heads.sem.main.classifier' and not any(part.startswith(('heads.det', 'heads.cap')) for part in parts)
+    assert parts[0] == 'heads.sem.main.classifier' and not any(
+        part.startswith(('heads.det', 'heads.cap')) for part in parts
+    )
     assert [path for path in runner.spoilt_images if path in report] == runner.spoilt_images
 
 

@@ -91,8 +91,8 @@ class NonFiniteGuardHook(Hook):
         if self._skips > self.max_skips:
             raise FloatingPointError(
                 f'{report}\nStopped after {self._skips} such steps in a row (max_skips={self.max_skips}). Look at '
-                'these images and their labels, lower the learning rate, lengthen its warm-up, clip gradients, or train '
-                'without --amp; then go on from the last checkpoint with --resume'
+                'these images and their labels, lower the learning rate, lengthen its warm-up, clip gradients, or '
+                'train without --amp; then go on from the last checkpoint with --resume'
             )
         runner.logger.warning(f'{report}\nThe step is skipped ({self._skips} in a row, {self.max_skips} are allowed).')
 

@@ -27,9 +27,9 @@ class MTLProgressHook(Hook):
 
     In training: epoch, iteration, images a second, share of the time that passes waiting for data, peak of the GPU's
     memory, time left for the whole run (evaluations so far included in the rate), and the losses, averaged over
-    ``window`` iterations. In evaluation: progress and time left. Log lines pass above the bar unharmed. Where the output
-    is no terminal (a file, a pipe, a notebook) nothing is shown, and the plain lines of ``LoggerHook`` remain, with
-    ``images_per_s`` beside the time, data_time and memory that MMEngine gives them.
+    ``window`` iterations. In evaluation: progress and time left. Log lines pass above the bar unharmed. Where the
+    output is no terminal (a file, a pipe, a notebook) nothing is shown, and the plain lines of ``LoggerHook`` remain,
+    with ``images_per_s`` beside the time, data_time and memory that MMEngine gives them.
 
     Args:
         interval (float): Seconds between two redraws.
