@@ -11,10 +11,10 @@ import torch
 
 def random_state() -> dict[str, Any]:
     """The state of all generators, made of tensors and plain numbers, which ``torch.load(weights_only=True)`` reads."""
-    kind, key, *rest = np.random.get_state()
+    kind, key, *rest = np.random.get_state(legacy=True)
     state = {
         'torch': torch.get_rng_state(),
-        'numpy': (str(kind), torch.from_numpy(key.astype(np.int64)), *rest),
+        'numpy': (kind, torch.from_numpy(np.asarray(key, dtype=np.int64)), *rest),
         'python': random.getstate(),
     }
     if torch.cuda.is_available():

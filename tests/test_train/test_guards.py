@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.hooks import Hook
+from yapf.yapflib import yapf_api
 
 from mmyolor_mtl.engine import dry_run
 from mmyolor_mtl.registry import HOOKS
@@ -16,6 +17,12 @@ from tests.test_tools.test_train_and_test import load
 
 from .conftest import ROOT, tiny_config
 from .test_runner import train
+
+
+@pytest.fixture(autouse=True)
+def _unformatted_configs(monkeypatch):
+    """Formatting the text of a config takes longer than training the tiny network."""
+    monkeypatch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
 
 
 @pytest.fixture
