@@ -1,5 +1,6 @@
 """Extensions of the training engine."""
 
 from .hooks import EvalTableHook, MTLProgressHook, TokenizerMetaHook
+from .optimizers import MTLOptimWrapperConstructor
 
-__all__ = ['EvalTableHook', 'MTLProgressHook', 'TokenizerMetaHook']
+__all__ = ['EvalTableHook', 'MTLOptimWrapperConstructor', 'MTLProgressHook', 'TokenizerMetaHook']
