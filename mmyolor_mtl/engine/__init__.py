@@ -1,6 +1,5 @@
 """Extensions of the training engine."""
 
-from .hooks import EvalTableHook, MTLProgressHook, TokenizerMetaHook
-from .optimizers import MTLOptimWrapperConstructor
+from . import hooks, optimizers
 
-__all__ = ['EvalTableHook', 'MTLOptimWrapperConstructor', 'MTLProgressHook', 'TokenizerMetaHook']
+__all__ = ['hooks', 'optimizers']

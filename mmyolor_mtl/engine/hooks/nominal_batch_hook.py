@@ -13,7 +13,7 @@ class NominalBatchHook(Hook):
 
     With b images an iteration, over all processes, ``round(nominal_batch / b)`` iterations make a step, at least one.
     Weight decay is scaled by images a step / ``nominal_batch``, as the reference does, and the average of the weights
-    (``EMAHook``) is updated once a step. The learning rate is left alone: the config's is the one for the nominal batch.
+    (``EMAHook``) is updated once a step. The learning rate is left alone: it is meant for the nominal batch.
 
     Args:
         nominal_batch (int): Images a step that learning rate and weight decay are meant for.
@@ -44,8 +44,8 @@ class NominalBatchHook(Hook):
         count = max(round(self.nominal_batch / images), 1)
         if count > 1 and (runner.auto_scale_lr or {}).get('enable'):
             raise ValueError(
-                f'auto_scale_lr takes a step for {images} images, NominalBatchHook makes it {images * count}: with this '
-                'hook the learning rate needs no scaling, leave --auto-scale-lr out'
+                f'auto_scale_lr takes a step for {images} images, NominalBatchHook makes it {images * count}: the '
+                'learning rate needs no scaling then, leave --auto-scale-lr out'
             )
         wrapper._accumulative_counts = count
         for group in wrapper.optimizer.param_groups:

@@ -21,8 +21,9 @@ class MTLOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """As MMEngine's, with parameters of equal settings in one group and with gradient clipping by part.
 
     MMEngine makes a group of every parameter, which costs an optimizer its fused steps. Here a group holds all
-    parameters with the same learning rate, weight decay, ``kind`` and ``part``, which it carries as entries: ``kind`` is
-    'bias', 'norm' (weights of norms) or 'weight' (all others), ``part`` the custom key whose ``max_norm`` clips it, or ''.
+    parameters with the same learning rate, weight decay, ``kind`` and ``part``, which it carries as entries: ``kind``
+    is 'bias', 'norm' (weights of norms) or 'weight' (all others), ``part`` the custom key whose ``max_norm`` clips it,
+    or ''.
 
     ``paramwise_cfg`` takes ``norm_decay_mult``, ``bias_decay_mult`` and ``custom_keys``, a dict by parts of parameter
     names:

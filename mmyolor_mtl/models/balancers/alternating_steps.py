@@ -21,9 +21,10 @@ class AlternatingSteps(TaskBalancer):
     and kept, and takes part in the next vision step.
 
     With float16, the released code clips it while it is still multiplied by the loss scale, 65,536 at the start: after
-    unscaling hardly anything is left of it, and the captions do not train the trunk. Here it is clipped by its true norm.
+    unscaling hardly anything is left of it, and the captions do not train the trunk. Here its true norm is clipped.
 
-    Needs ``optim_wrapper=dict(constructor='mmyolor_mtl.AlternatingOptimWrapperConstructor', vision=..., language=...)``.
+    The two optimizers come from
+    ``optim_wrapper=dict(constructor='mmyolor_mtl.AlternatingOptimWrapperConstructor', vision=..., language=...)``.
 
     Args:
         tasks: Tasks of the model, given by it.

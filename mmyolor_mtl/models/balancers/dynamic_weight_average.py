@@ -8,6 +8,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from ...registry import MODELS
+from ...utils.task_losses import sum_by_task
 from .task_balancer import StoredWeighting, mean_over_processes
 
 
@@ -41,7 +42,7 @@ class DynamicWeightAverage(StoredWeighting):
     def run_step(self, model: Any, forward: nn.Module, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """A step with the weights of this interval."""
         logs = super().run_step(model, forward, data, optim_wrapper)
-        sums = self.by_task(logs)
+        sums = sum_by_task(logs)
         raw = [sums[task] / logs[f'weight/{task}'] if task in sums else torch.zeros(()) for task in self.tasks]
         self.record(mean_over_processes(torch.stack([value.to(self.sums) for value in raw])))
         return logs

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...registry import MODELS
 from ...utils.module_patterns import matching_modules
+from ...utils.task_losses import sum_by_task
 from .task_balancer import StoredWeighting, mean_over_processes
 
 
@@ -50,7 +51,7 @@ class GradNorm(StoredWeighting):
         if self._step is not None:
             modules = matching_modules(model, [self.layer]).values()
             shared = list({p: None for m in modules for p in m.parameters() if p.requires_grad})
-            for task, loss in self.by_task(losses).items():
+            for task, loss in sum_by_task(losses).items():
                 gradients = torch.autograd.grad(loss, shared, retain_graph=True, allow_unused=True)
                 parts = [torch.zeros_like(p) if g is None else g for p, g in zip(shared, gradients, strict=True)]
                 whole = mean_over_processes(torch.cat([part.flatten().float() for part in parts]))

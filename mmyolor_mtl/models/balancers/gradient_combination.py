@@ -48,7 +48,7 @@ def conflict_averse(products: Tensor, c: float) -> Tensor:
         c: 0 <= c < 1.
 
     Returns:
-        (K,) float64 factors of the gradients; ones where a product is not finite. A gradient of zeros counts as no task.
+        (K,) float64 factors of the gradients; ones where a product is not finite. Gradients of zeros are no tasks.
     """
     products = products.double()
     factors = torch.ones(len(products), dtype=torch.float64)

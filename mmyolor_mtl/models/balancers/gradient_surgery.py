@@ -10,6 +10,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from ...registry import MODELS
+from ...utils.task_losses import sum_by_task
 from ..detectors.view_training import add_gradients, losses_of_views, train_views, view_passes
 from .gradient_combination import conflict_averse, project_conflicts
 from .task_balancer import TaskBalancer
@@ -39,10 +40,10 @@ class GradientSurgery(TaskBalancer):
             _, log = losses_of_views(model, forward, data, optim_wrapper, views, exchange=False)
             total = total + log.pop('loss')
             logs.update(log)
-            tasks = self.by_task(log)
+            tasks = sum_by_task(log)
             for task, value in tasks.items():
                 add_gradients(optim_wrapper, value, retain_graph=task != next(reversed(tasks)))
-                gradients[task] = [g if g is not None else torch.zeros_like(p) for p, g in zip(shared, _take(shared))]
+                gradients[task] = _take(shared, zeros=True)
                 all_reduce_params(gradients[task], op='mean')
         factors = self.combine(_products(list(gradients.values())))
         for i, (parameter, before) in enumerate(zip(shared, accumulated, strict=True)):
@@ -92,7 +93,8 @@ class CAGrad(GradientSurgery):
     """Liu et al.: Conflict-Averse Gradient Descent for Multi-task Learning (NeurIPS 2021).
 
     Of all steps within ``c`` times the norm of the mean gradient around it, the one that lowers the worst-off task's
-    loss most. The factors are K times the paper's, as losses are summed here and not averaged: ``c=0`` is plain training.
+    loss most. The factors are K times the paper's, as losses are summed here and not averaged: ``c=0`` is plain
+    training.
 
     Args:
         tasks: Tasks of the model, given by it.
@@ -113,9 +115,9 @@ class CAGrad(GradientSurgery):
         return conflict_averse(products, self.c)
 
 
-def _take(parameters: list[nn.Parameter]) -> list[Tensor | None]:
-    """The gradients of parameters, which are left without one."""
-    gradients = [parameter.grad for parameter in parameters]
+def _take(parameters: list[nn.Parameter], zeros: bool = False) -> list[Any]:
+    """The gradients of parameters, which are left without one; zeros or None where there was none."""
+    gradients = [torch.zeros_like(p) if zeros and p.grad is None else p.grad for p in parameters]
     for parameter in parameters:
         parameter.grad = None
     return gradients

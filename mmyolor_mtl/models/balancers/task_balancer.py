@@ -1,8 +1,7 @@
 """How the tasks of one network share a step of training."""
 
-import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +9,8 @@ from mmengine.dist import all_reduce
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from ...utils.task_losses import sum_by_task, task_of_loss
 from ..detectors.view_training import train_views
-
-_LOSS = re.compile('loss_([a-z]+)_')
 
 
 class TaskBalancer(nn.Module):
@@ -37,28 +35,6 @@ class TaskBalancer(nn.Module):
         """One step of the optimizer, as :func:`train_views`, which see for the arguments."""
         return train_views(model, forward, data, optim_wrapper)
 
-    def by_task(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Sum of the losses of each task that has some, in the order of the tasks.
-
-        Raises:
-            ValueError: A loss is of none of the tasks.
-        """
-        sums: dict[str, Any] = {}
-        for name, value in losses.items():
-            task = self.task_of(name)
-            if task is not None:
-                sums[task] = sums.get(task, 0) + value
-        return {task: sums[task] for task in self.tasks if task in sums}
-
-    def task_of(self, name: str) -> str | None:
-        """Task of a loss, which is the second word of its name; None for entries that are no loss of a task."""
-        found = _LOSS.match(name)
-        if found is None:
-            return None
-        if found[1] not in self.tasks:
-            raise ValueError(f'{name} belongs to none of the tasks {self.tasks}')
-        return found[1]
-
 
 class LossWeighting(TaskBalancer):
     """Base of balancers that multiply the losses of each task by a weight of their own."""
@@ -69,10 +45,10 @@ class LossWeighting(TaskBalancer):
 
     def weigh(self, losses: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """Multiply; the weights of the tasks in ``losses`` are added as ``weight/det`` and so on."""
-        weights = {task: self.weight_of(task) for task in self.by_task(losses)}
+        weights = {task: self.weight_of(task) for task in sum_by_task(losses)}
         weighted = {}
         for name, value in losses.items():
-            task = self.task_of(name)
+            task = task_of_loss(name)
             weighted[name] = value if task is None else value * weights[task]
         return {**weighted, **{f'weight/{task}': weight.detach() for task, weight in weights.items()}}
 

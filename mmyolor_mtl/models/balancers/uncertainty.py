@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...registry import MODELS
+from ...utils.task_losses import sum_by_task
 from .task_balancer import LossWeighting, mean_over_processes
 
 
@@ -33,7 +34,7 @@ class UncertaintyWeighting(LossWeighting):
 
     def weigh(self, losses: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
         """Weigh, and add s as ``loss_det_uncertainty`` and so on."""
-        raw = self.by_task(losses)
+        raw = sum_by_task(losses)
         labelled = mean_over_processes(torch.stack([value.detach().float() for value in raw.values()])) > 0
         weighted = super().weigh(losses, model)
         for task, is_labelled in zip(raw, labelled, strict=True):
