@@ -38,6 +38,10 @@ class MTLOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ``max_norm`` is used without ``clip_grad=dict(max_norm=...)``.
     """
 
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        # Without any rules MMEngine would make no groups.
+        super().__init__(optim_wrapper_cfg, paramwise_cfg or {'custom_keys': {}})
+
     def _validate_cfg(self) -> None:
         super()._validate_cfg()
         unknown = set(self.paramwise_cfg) - _RULES
