@@ -1,6 +1,7 @@
 """Hooks of the runner."""
 
 from .channels_last_hook import ChannelsLastHook
+from .compile_hook import CompileHook
 from .eval_table_hook import EvalTableHook
 from .freeze_hook import FreezeHook
 from .grad_conflict_hook import GradConflictHook
@@ -11,6 +12,7 @@ from .tokenizer_meta_hook import TokenizerMetaHook
 
 __all__ = [
     'ChannelsLastHook',
+    'CompileHook',
     'EvalTableHook',
     'FreezeHook',
     'GradConflictHook',

@@ -93,7 +93,8 @@ class DistributionProjection(nn.Module):
 
     def forward(self, dists: Tensor) -> Tensor:
         """(..., 4 * reg_max) side-major logits -> (..., 4) distances in cells."""
-        return dists.unflatten(-1, (4, -1)).float().softmax(dim=-1) @ self.bins
+        # Not a product of matrices, which mixed precision would round: to an eighth of a cell with bfloat16.
+        return (dists.unflatten(-1, (4, -1)).float().softmax(dim=-1) * self.bins).sum(dim=-1)
 
 
 class DetectionBranches(nn.Module):
