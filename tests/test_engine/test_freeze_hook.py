@@ -9,7 +9,7 @@ from torch import nn
 
 from mmyolor_mtl.engine.hooks import FreezeHook
 from mmyolor_mtl.utils.module_patterns import matching_modules
-from tests.test_train.conftest import scenes, tiny_config  # noqa: F401
+from tests.test_train.conftest import tiny_config
 from tests.test_train.test_distributed import train_in_two_processes
 
 PLAN = [

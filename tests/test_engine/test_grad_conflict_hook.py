@@ -15,7 +15,7 @@ from mmyolor_mtl.engine.hooks.grad_conflict_hook import compare
 from mmyolor_mtl.utils.task_losses import sum_by_task
 from tests.test_models.helpers import labelled_sample
 from tests.test_models.test_detectors.test_yolor_mtl import batch, build
-from tests.test_train.conftest import scenes, tiny_config  # noqa: F401
+from tests.test_train.conftest import tiny_config
 from tests.test_train.test_runner import scalars
 
 LAYERS = ['backbone.stage4', 'neck.top_down*']
@@ -41,14 +41,15 @@ def test_training_is_the_same_bit_for_bit(scenes, tmp_path):
     assert torch.equal(random, same_random)
     lines = [json.loads(line) for line in (tmp_path / 'watched/grad_conflict.jsonl').open()]
     assert [(line['iter'], line['epoch']) for line in lines] == [(0, 0), (2, 0), (4, 1)]
-    pairs = {'det-ins', 'det-sem', 'ins-sem'}
+    vision = {'det-ins', 'det-sem', 'ins-sem'}
+    captions = {'det-cap', 'ins-cap', 'sem-cap'}
     for line in lines:
         stage, neck = (line['layers'][layer] for layer in LAYERS)
-        assert set(stage['cosine']) == set(stage['norm_ratio']) == pairs
-        assert set(neck['cosine']) == {'det-ins', 'det-sem', 'ins-sem'}  # captions read the backbone
-        # The caption decoder starts by looking at nothing, so it has no gradient for the backbone at first.
-        pairs |= {'det-cap', 'ins-cap', 'sem-cap'}
+        assert set(stage['cosine']) == set(stage['norm_ratio'])
+        assert set(stage['cosine']) in (vision, vision | captions)  # some batches have no captions
+        assert set(neck['cosine']) == vision  # captions read the backbone
         assert all(-1 <= value <= 1 for value in stage['cosine'].values())
+    assert any(captions <= set(line['layers'][LAYERS[0]]['cosine']) for line in lines)
     logged = [line for line in scalars(tmp_path / 'watched') if f'conflict/{LAYERS[0]}/cosine/det-sem' in line]
     assert [line['step'] for line in logged] == [0, 2, 4]
     assert logged[0][f'conflict/{LAYERS[0]}/cosine/det-sem'] == lines[0]['layers'][LAYERS[0]]['cosine']['det-sem']

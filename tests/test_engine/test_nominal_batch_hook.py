@@ -12,7 +12,7 @@ from torch.optim import SGD
 
 from mmyolor_mtl.engine.hooks import NominalBatchHook
 from mmyolor_mtl.registry import HOOKS
-from tests.test_train.conftest import scenes, tiny_config  # noqa: F401
+from tests.test_train.conftest import tiny_config
 
 
 @HOOKS.register_module()
