@@ -1,36 +1,32 @@
 """Pictures and JSON of everything a trained network sees in images.
 
 Example:
-    python demo/image_demo.py photos/ configs/yolor_mtl/CONFIG.py CHECKPOINT.pth --out-dir outputs
+    python demo/image_demo.py photos/ CHECKPOINT.pth --out-dir outputs
+    python demo/image_demo.py 'photos/**/*.jpg' CONFIG.py CHECKPOINT.pth --tasks det cap --no-pictures
 """
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import DictAction
+from mmyolor_mtl.apis.command_line import add_model_arguments, build_inferencer, check_model_arguments
+from mmyolor_mtl.apis.sources import count_images, list_sources
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Detect, mask, label pixels and describe: pictures and one JSON file.')
-    parser.add_argument('image', metavar='IMAGE|DIR', help='an image, or a folder of images')
-    parser.add_argument('config', help='config of the network')
-    parser.add_argument('checkpoint', help='its trained weights')
+    parser.add_argument('input', metavar='INPUT', help='image, folder, pattern in quotes, URL, or video')
+    add_model_arguments(parser)
     parser.add_argument('--out-dir', default='outputs', help='folder for pictures and results.json (%(default)s)')
-    parser.add_argument('--device', default='cpu', help='cpu, cuda:0, ... (%(default)s)')
-    parser.add_argument('--score-thr', type=float, default=0.3, help='lowest score of objects (%(default)s)')
-    parser.add_argument('--batch-size', type=int, default=1, help='images a forward pass (%(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help='changes to the config, key=value')
+    parser.add_argument('--no-pictures', action='store_true', help='write results.json alone')
     args = parser.parse_args(argv)
-    if args.batch_size < 1:
-        parser.error(f'--batch-size {args.batch_size} must be at least 1')
-    if not 0 <= args.score_thr <= 1:
-        parser.error(f'--score-thr {args.score_thr} must be in [0, 1]')
+    check_model_arguments(parser, args)
     return args
 
 
@@ -40,25 +36,23 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         int: Number of images without results.
     """
-    from mmyolor_mtl.apis.inferencer import MTLInferencer, list_inputs
-
     # What can be wrong is found before the network is built.
-    for path in (args.config, args.checkpoint):
-        if '://' not in str(path) and not Path(path).is_file():
-            raise FileNotFoundError(f'{path} does not exist')
-    files = list_inputs(args.image)
+    sources = list_sources(args.input)
+    total = count_images(sources)
+    if total == math.inf:
+        raise ValueError(f'{args.input} never ends: demo/video_demo.py is for streams and cameras')
     out_dir = Path(args.out_dir)
-    inferencer = MTLInferencer(args.config, args.checkpoint, args.device, cfg_options=args.cfg_options)
+    pictures = None if args.no_pictures else out_dir / 'pictures'
+    inferencer = build_inferencer(args)
     results: list[dict[str, Any]] = []
     began = time.time()
-    for number, result in enumerate(
-        inferencer.stream(files, args.batch_size, args.score_thr, out_dir / 'pictures'), start=1
-    ):
+    found = inferencer.stream(sources, args.batch_size, args.score_thr, pictures, args.tasks)
+    for number, result in enumerate(found, start=1):
         results.append(result.to_dict())
-        print(f'[{number}/{len(files)}] {Path(result.image).name}: {result.summary()}', flush=True)
+        print(f'[{number}/{total or "?"}] {Path(result.image).name}: {result.summary()}', flush=True)
     report = {
-        'config': str(args.config),
-        'checkpoint': str(args.checkpoint),
+        'config': args.model,
+        'checkpoint': args.checkpoint,
         'score_thr': args.score_thr,
         'classes': list(inferencer.dataset_meta.get('classes', ())),
         'results': results,
@@ -68,16 +62,19 @@ def run(args: argparse.Namespace) -> int:
     draft.write_text(json.dumps(report, ensure_ascii=False) + '\n', encoding='utf-8')
     os.replace(draft, out_dir / 'results.json')
     failed = sum('error' in result for result in results)
-    print(f'{len(files) - failed} of {len(files)} images in {time.time() - began:.1f} s')
-    print(f'pictures: {out_dir / "pictures"}\nresults:  {out_dir / "results.json"}')
+    print(f'{len(results) - failed} of {len(results)} images in {time.time() - began:.1f} s')
+    if pictures is not None:
+        print(f'pictures: {pictures}')
+    print(f'results:  {out_dir / "results.json"}')
     return failed
 
 
 def main() -> None:
     """Entry point: ends with status 1 where something was wrong with the input or with an image."""
+    args = parse_args()
     try:
-        failed = run(parse_args())
-    except (FileNotFoundError, ValueError) as error:
+        failed = run(args)
+    except (OSError, ValueError) as error:
         sys.exit(f'error: {error}')
     sys.exit(1 if failed else 0)
 

@@ -2,6 +2,8 @@
 
 from mmyolor_mtl.structures import MTLResult, PanopticSegment
 
+from .images import LoadedImage
 from .inferencer import MTLInferencer
+from .sources import VideoSource
 
-__all__ = ['MTLInferencer', 'MTLResult', 'PanopticSegment']
+__all__ = ['LoadedImage', 'MTLInferencer', 'MTLResult', 'PanopticSegment', 'VideoSource']

@@ -216,7 +216,7 @@ class COCOMultiTaskDataset(BaseDetDataset):
         if self.test_mode and self.ann_file and not in_order:
             print_log(
                 f'{self.ann_file} lacks things of the metainfo, or lists them in another order. CocoMetric of mmdet '
-                'numbers the classes as its ann_file lists them: give it a file with all of them in that order',
+                'numbers the classes as its ann_file lists them; DetectionMetric finds them by name',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mmyolor_mtl.structures.results import INSTANCE_OFFSET
+from mmyolor_mtl.structures import INSTANCE_OFFSET
 from mmyolor_mtl.structures.rle import decode_rle
 
 from .masks import InstanceMasks, Window

@@ -1,34 +1,20 @@
-"""Drawing primitives on RGB arrays: text with a font that is always there, masks, tags, legends.
-
-Matplotlib ships the DejaVu fonts, so text looks the same on every machine. Arrays are uint8 (H,W,3), RGB.
-"""
+"""Drawing primitives on RGB arrays, uint8 (H,W,3): masks, tags, legends, paragraphs."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from .fonts import Font, load_font
 
 Color = tuple[int, int, int]
 
 INK: Color = (31, 41, 55)
 MUTED: Color = (107, 114, 128)
 PAPER: Color = (255, 255, 255)
-
-
-@lru_cache(maxsize=64)
-def load_font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans at a size in px."""
-    name = 'DejaVuSans-Bold.ttf' if bold else 'DejaVuSans.ttf'
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / name), size)
-
-
-def font_height(font: ImageFont.FreeTypeFont) -> int:
-    """Height of a line of text in px, ascenders and descenders included."""
-    return sum(font.getmetrics())
+_MOST_COVERED = 0.1  # share of a label that may lie over others; more could not be read
+_MOST_LINES = 40
 
 
 def class_colors(number: int, palette: object = None) -> list[Color]:
@@ -62,7 +48,7 @@ def text_color(background: Color) -> Color:
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 
 
-def wrap_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def wrap_text(text: str, font: Font, width: int) -> list[str]:
     """Break text into lines of at most ``width`` px; a word longer than a line is broken too."""
     lines: list[str] = []
     line = ''
@@ -74,33 +60,31 @@ def wrap_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
         if line:
             lines.append(line)
         line = word
-        while font.getlength(line) > width and len(line) > 1:
-            cut = max(1, sum(font.getlength(line[:n]) <= width for n in range(1, len(line))))
+        while (cut := font.fit(line, width)) < len(line):
             lines.append(line[:cut])
             line = line[cut:]
     return [*lines, line] if line else lines
 
 
-def blend_mask(image: np.ndarray, mask: np.ndarray, color: Color, alpha: float) -> None:
+def blend_mask(image: np.ndarray, mask: np.ndarray, corner: tuple[int, int], color: Color, alpha: float) -> None:
     """Lay a translucent mask over the image, in place.
 
     Args:
         image (np.ndarray): uint8 (H,W,3).
-        mask (np.ndarray): bool (H,W).
+        mask (np.ndarray): bool (h,w), a window of the image.
+        corner (tuple[int, int]): (x, y) of the window's corner; it may reach beyond the image.
         color (Color): RGB.
         alpha (float): Opacity in [0, 1].
     """
-    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return
-    window = np.s_[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    region, inside = image[window], mask[window]
+    x, y = corner
+    region = image[y : y + mask.shape[0], x : x + mask.shape[1]]
+    inside = mask[: region.shape[0], : region.shape[1]]
     region[inside] = (region[inside] * (1 - alpha) + np.asarray(color) * alpha).astype(np.uint8)
 
 
-def outline_mask(image: np.ndarray, mask: np.ndarray, color: Color, thickness: int) -> None:
-    """Draw the outline of a bool mask (H,W), in place."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+def outline_mask(image: np.ndarray, mask: np.ndarray, corner: tuple[int, int], color: Color, thickness: int) -> None:
+    """Draw the outline of a bool mask (h,w), a window at ``corner`` (x, y) of the image, in place."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=corner)
     cv2.drawContours(image, contours, -1, color, thickness, cv2.LINE_AA)
 
 
@@ -121,32 +105,40 @@ def region_borders(ids: np.ndarray, thickness: int) -> np.ndarray:
 
 
 def draw_tags(
-    image: np.ndarray, tags: Sequence[tuple[str, Color, Sequence[float]]], font: ImageFont.FreeTypeFont
-) -> np.ndarray:
+    image: np.ndarray, tags: Sequence[tuple[str, Color, Sequence[float]]], font: Font
+) -> tuple[np.ndarray, list[int]]:
     """Write a label at each box, on a patch of the box's colour, where it covers as few other labels as possible.
+
+    A label that would lie by more than a tenth on others is left out, so give the important ones first.
 
     Args:
         image (np.ndarray): uint8 (H,W,3).
-        tags (Sequence): (text, colour, box xyxy px) for each label.
-        font (ImageFont.FreeTypeFont): Font of the text.
+        tags (Sequence): (text, colour, box xyxy px) for each label; texts wider than the image are shortened.
+        font (Font): Font of the text.
+
+    Returns:
+        tuple: The picture, and the numbers of the labels left out.
     """
     canvas = Image.fromarray(image)
     draw = ImageDraw.Draw(canvas)
     height, width = image.shape[:2]
     pad = max(2, font.size // 6)
     taken: np.ndarray = np.zeros((0, 4))
-    for text, color, box in tags:
-        size = (int(font.getlength(text)) + 2 * pad, font_height(font) + pad)
+    left_out = []
+    for number, (text, color, box) in enumerate(tags):
+        text = font.shorten(text, width - 2 * pad)
+        size = (int(font.getlength(text)) + 2 * pad, font.height + pad)
         spot = _free_spot(box, size, (width, height), taken)
+        if _covered(np.array([spot]), taken)[0] > _MOST_COVERED * size[0] * size[1]:
+            left_out.append(number)
+            continue
         taken = np.vstack([taken, spot])
         draw.rectangle([spot[0], spot[1], spot[2] - 1, spot[3] - 1], fill=color)
-        draw.text((spot[0] + pad, spot[1] + pad // 2), text, font=font, fill=text_color(color))
-    return np.asarray(canvas).copy()
+        font.draw(draw, (spot[0] + pad, spot[1] + pad // 2), text, fill=text_color(color))
+    return np.array(canvas), left_out
 
 
-def write_centred(
-    image: np.ndarray, texts: Iterable[tuple[str, tuple[int, int]]], font: ImageFont.FreeTypeFont
-) -> np.ndarray:
+def write_centred(image: np.ndarray, texts: Iterable[tuple[str, tuple[int, int]]], font: Font) -> np.ndarray:
     """Write white text with a dark rim, each centred on its (x, y) as far as the image's edges allow.
 
     A text that would lie over an earlier one is left out, so give the important ones first.
@@ -156,28 +148,29 @@ def write_centred(
     rim = max(2, font.size // 7)
     taken: np.ndarray = np.zeros((0, 4))
     for text, (x, y) in texts:
-        half_w, half_h = font.getlength(text) / 2 + rim, font_height(font) / 2
+        text = font.shorten(text, image.shape[1] - 2 * rim)
+        half_w, half_h = font.getlength(text) / 2 + rim, font.height / 2
         x = round(min(max(x, half_w), max(half_w, image.shape[1] - half_w)))
         y = round(min(max(y, half_h), max(half_h, image.shape[0] - half_h)))
         spot = (x - half_w, y - half_h, x + half_w, y + half_h)
-        if _covered(spot, taken):
+        if _covered(np.array([spot]), taken)[0]:
             continue
         taken = np.vstack([taken, spot])
-        draw.text((x, y), text, font=font, fill=PAPER, anchor='mm', stroke_width=rim, stroke_fill=(20, 20, 20))
-    return np.asarray(canvas).copy()
+        corner = (round(x - half_w) + rim, round(y - half_h))
+        font.draw(draw, corner, text, fill=PAPER, stroke_width=rim, stroke_fill=(20, 20, 20))
+    return np.array(canvas)
 
 
-def legend(
-    entries: Sequence[tuple[str, Color]], width: int, font: ImageFont.FreeTypeFont, most: int = 18
-) -> np.ndarray:
+def legend(entries: Sequence[tuple[str, Color]], width: int, font: Font, most: int = 18) -> np.ndarray:
     """Colour chips with names in rows of at most ``width`` px; uint8 (h,width,3), h = 0 without entries.
 
     Entries beyond ``most`` are only counted.
     """
+    gap = chip = int(font.size)
     rest = len(entries) - most
     entries = [*entries[:most], (f'and {rest} more', PAPER)] if rest > 0 else entries
-    gap = chip = int(font.size)
-    row_height = font_height(font) + gap // 2
+    entries = [(font.shorten(name, width - chip - gap // 2), color) for name, color in entries]
+    row_height = font.height + gap // 2
     places: list[tuple[int, int]] = []
     x = row = 0
     for name, _ in entries:
@@ -193,14 +186,14 @@ def legend(
         if color != PAPER:
             outline = [left, middle - chip // 2, left + chip, middle + chip // 2]
             draw.rounded_rectangle(outline, chip // 5, fill=color, outline=MUTED)
-        draw.text((left + chip + gap // 2, middle), name, font=font, fill=INK, anchor='lm')
-    return np.asarray(canvas)
+        font.draw(draw, (left + chip + gap // 2, middle - font.height // 2), name, fill=INK)
+    return np.array(canvas)
 
 
 def text_strip(
     paragraphs: Sequence[tuple[str, bool]], width: int, font_size: int, accent: Color, tail: str = ''
 ) -> np.ndarray:
-    """A tinted strip with wrapped paragraphs.
+    """A tinted strip with wrapped paragraphs, cut off after ``_MOST_LINES`` lines.
 
     Args:
         paragraphs (Sequence): (text, bold) each.
@@ -210,42 +203,48 @@ def text_strip(
         tail (str): Muted note below.
     """
     margin = font_size
-    lines: list[tuple[str, ImageFont.FreeTypeFont, Color, int]] = []
+    lines: list[tuple[str, Font, Color, int]] = []
     for text, bold in paragraphs:
         font = load_font(font_size, bold)
         wrapped = wrap_text(text, font, width - 2 * margin) or ['']
         spaces = [font_size // 4] * (len(wrapped) - 1) + [font_size // 2]
         lines.extend((line, font, INK, space) for line, space in zip(wrapped, spaces, strict=True))
+    if len(lines) > _MOST_LINES:
+        lines = lines[:_MOST_LINES]
+        lines[-1] = (f'{lines[-1][0]}…', *lines[-1][1:])
     if tail:
         lines.append((tail, load_font(max(9, font_size * 4 // 5)), MUTED, font_size // 2))
-    height = sum(font_height(font) + space for _, font, _, space in lines) + margin * 3 // 2 - font_size // 2
+    height = sum(font.height + space for _, font, _, space in lines) + margin * 3 // 2 - font_size // 2
     canvas = Image.new('RGB', (width, height), (243, 244, 246))
     draw = ImageDraw.Draw(canvas)
     draw.rectangle([0, 0, max(3, font_size // 4), height], fill=accent)
     y = margin * 3 // 4
     for line, font, color, space in lines:
-        draw.text((margin, y), line, font=font, fill=color)
-        y += font_height(font) + space
-    return np.asarray(canvas)
+        font.draw(draw, (margin, y), line, fill=color)
+        y += font.height + space
+    return np.array(canvas)
 
 
 def title_bar(title: str, note: str, width: int, font_size: int) -> np.ndarray:
     """A line with a bold title at the left and a muted note at the right, which gives way if both do not fit."""
     bold, plain = load_font(font_size, bold=True), load_font(max(9, font_size * 4 // 5))
-    canvas = Image.new('RGB', (width, font_height(bold) + font_size // 2), PAPER)
+    canvas = Image.new('RGB', (width, bold.height + font_size // 2), PAPER)
     draw = ImageDraw.Draw(canvas)
-    middle = canvas.height // 2
-    draw.text((0, middle), title, font=bold, fill=INK, anchor='lm')
-    if note and bold.getlength(title) + plain.getlength(note) + font_size <= width:
-        draw.text((width, middle), note, font=plain, fill=MUTED, anchor='rm')
-    return np.asarray(canvas)
+    title = bold.shorten(title, width)
+    bold.draw(draw, (0, font_size // 4), title, fill=INK)
+    left = width - plain.getlength(note)
+    if bold.getlength(title) + font_size <= left:
+        plain.draw(draw, (left, (canvas.height - plain.height) // 2), note, fill=MUTED)
+    return np.array(canvas)
 
 
-def pad_to(image: np.ndarray, height: int, width: int, centre: bool = False) -> np.ndarray:
-    """Extend an image to (height, width) with paper colour; ``centre`` places it in the middle of the width."""
-    left = (width - image.shape[1]) // 2 if centre else 0
-    out = np.full((height, width, 3), PAPER, dtype=np.uint8)
-    out[: image.shape[0], left : left + image.shape[1]] = image
+def pad_to(image: np.ndarray, height: int, width: int, centre: bool = False, color: Color = PAPER) -> np.ndarray:
+    """Extend an image to (height, width) with a colour; ``centre`` places it in the middle, else at the top left."""
+    if image.shape[:2] == (height, width):
+        return image
+    top, left = ((height - image.shape[0]) // 2, (width - image.shape[1]) // 2) if centre else (0, 0)
+    out = np.full((height, width, 3), color, dtype=np.uint8)
+    out[top : top + image.shape[0], left : left + image.shape[1]] = image
     return out
 
 
@@ -264,25 +263,23 @@ def _rgb(color: Iterable[int]) -> Color:
 def _free_spot(
     box: Sequence[float], size: tuple[int, int], image_size: tuple[int, int], taken: np.ndarray
 ) -> tuple[int, int, int, int]:
-    """Place a label of ``size`` (w, h) at a box: above it, else inside or below, where it covers the least."""
+    """Place a label of ``size`` (w, h) at a box, where it covers the least: above it, else in it or near."""
     (width, height), (image_w, image_h) = size, image_size
     left, top, right, bottom = (int(v) for v in box)
-    columns = (left, right - width, (left + right - width) // 2)
-    rows = (top - height, top, bottom - height, bottom)
-    best: tuple[float, tuple[int, int, int, int]] | None = None
-    for order, (y, x) in enumerate((y, x) for y in rows for x in columns):
-        x0 = max(0, min(x, image_w - width))
-        y0 = max(0, min(y, image_h - height))
-        spot = (x0, y0, x0 + width, y0 + height)
-        # Being pushed back into the image counts a little: the label then sits on another object's part of the picture.
-        cost = _covered(spot, taken) + 0.1 * (abs(x0 - x) * height + abs(y0 - y) * width) + 0.01 * order
-        if best is None or cost < best[0]:
-            best = (cost, spot)
-    assert best is not None
-    return best[1]
+    columns = np.array([left, right - width, (left + right - width) // 2, left - width, right])
+    rows = np.array([top - height, top, bottom - height, bottom, top - 2 * height, bottom + height])
+    wanted = np.stack([np.tile(columns, len(rows)), np.repeat(rows, len(columns))], axis=1)
+    corners = np.clip(wanted, 0, np.maximum(0, [image_w - width, image_h - height]))
+    spots = np.concatenate([corners, corners + size], axis=1)
+    # Being pushed back into the image counts a little: the label then sits on another object's part of the picture.
+    pushed = np.abs(corners - wanted) @ (height, width)
+    best = np.argmin(_covered(spots, taken) + 0.1 * pushed + 0.01 * np.arange(len(spots)))
+    x0, y0, x1, y1 = (int(v) for v in spots[best])
+    return x0, y0, x1, y1
 
 
-def _covered(spot: Sequence[float], taken: np.ndarray) -> float:
-    overlap_w = np.minimum(taken[:, 2], spot[2]) - np.maximum(taken[:, 0], spot[0])
-    overlap_h = np.minimum(taken[:, 3], spot[3]) - np.maximum(taken[:, 1], spot[1])
-    return float((np.clip(overlap_w, 0, None) * np.clip(overlap_h, 0, None)).sum())
+def _covered(spots: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """Area (N,) px^2 of each of N xyxy spots that lies on the (M,4) spots taken."""
+    low = np.maximum(spots[:, None, :2], taken[None, :, :2])
+    high = np.minimum(spots[:, None, 2:], taken[None, :, 2:])
+    return np.clip(high - low, 0, None).prod(axis=2).sum(axis=1)

@@ -1,6 +1,7 @@
 """A page of pictures, figures and training curves that opens in any browser, without a server."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.figure
+
+from . import html
 
 # metric: (title, decimals); the tiles at the head of the page, in this order.
 HEADLINES = {
@@ -19,37 +22,6 @@ HEADLINES = {
     'cap/CIDEr': ('CIDEr', 2),
 }
 
-_STYLE = """
-:root { --ink: #1f2937; --muted: #6b7280; --line: #e5e7eb; --accent: #3b6edc; }
-* { box-sizing: border-box; }
-body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: #f3f4f6; }
-header, main { max-width: 1680px; margin: 0 auto; padding: 1.5rem; }
-header { padding-bottom: 0; }
-h1 { margin: 0 0 .25rem; font-size: 1.8rem; }
-h2 { margin: 2rem 0 1rem; font-size: 1.25rem; }
-.lead { margin: 0; color: var(--muted); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(120px, 1fr)); gap: .75rem; margin: 1.25rem 0 0; }
-.tile, .card, .panel { background: #fff; border: 1px solid var(--line); border-radius: 10px; }
-.tile { padding: .75rem 1rem; }
-.tile b { display: block; font-size: 1.5rem; font-variant-numeric: tabular-nums; }
-.tile span { color: var(--muted); font-size: .85rem; }
-.panel { padding: 1rem; overflow-x: auto; }
-.panel img { max-width: 100%; display: block; margin: 0 auto; }
-.grid { display: grid; gap: 1rem; align-items: start; }
-.grid { grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); }
-.card { overflow: hidden; }
-.card img { width: 100%; display: block; }
-.card div { padding: .75rem 1rem 1rem; border-top: 1px solid var(--line); }
-.card p { margin: 0 0 .4rem; }
-.card .said { font-weight: 600; border-left: 4px solid var(--accent); padding-left: .6rem; }
-.card ul { margin: 0; padding-left: 1.1rem; color: var(--muted); font-size: .9rem; }
-.card small { color: var(--muted); }
-details { margin-top: 1rem; }
-summary { cursor: pointer; color: var(--muted); }
-table { border-collapse: collapse; font-size: .9rem; margin-top: .5rem; }
-td { padding: .15rem 1rem .15rem 0; border-bottom: 1px solid var(--line); font-variant-numeric: tabular-nums; }
-"""
-
 
 @dataclass
 class ReportScene:
@@ -60,12 +32,14 @@ class ReportScene:
         picture (Path): The picture, anywhere below the page's folder.
         caption (str | None): What the network says.
         references (list[str]): What people, or the generator, said.
+        note (str): What is wrong.
     """
 
     name: str
     picture: Path
     caption: str | None = None
     references: list[str] = field(default_factory=list)
+    note: str = ''
 
 
 def write_report(
@@ -85,22 +59,40 @@ def write_report(
         ValueError: A picture lies outside the page's folder.
     """
     folder = path.parent
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f'<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>',
-        f'<header>\n<h1>{escape(title)}</h1>\n<p class="lead">{escape(lead)}</p>',
-        _tiles(figures),
-        '</header>\n<main>',
-        f'<h2>Ground truth beside prediction</h2>\n<div class="grid">{"".join(_card(s, folder) for s in scenes)}</div>',
-    ]
+    body = f'<h2>Ground truth beside prediction</h2>\n{cards(scenes, folder)}'
     if curves is not None:
-        parts.append(f'<h2>Training</h2>\n<div class="panel"><img src="{_link(curves, folder)}" alt="curves"></div>')
-    rows = ''.join(f'<tr><td>{escape(key)}</td><td>{_figure(value)}</td></tr>' for key, value in figures.items())
-    parts.append(f'<details><summary>All figures</summary><div class="panel"><table>{rows}</table></div></details>')
-    parts.append('</main>\n</body>\n</html>\n')
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text('\n'.join(parts), encoding='utf-8')
+        body += f'\n<h2>Training</h2>\n<div class="panel"><img src="{html.link(curves, folder)}" alt="curves"></div>'
+    body += '\n' + html.folded('All figures', html.table((), list(figures.items())))
+    write_page(path, html.page(title, lead, headlines(figures), body))
+
+
+def write_page(path: Path, content: str) -> None:
+    """Write a page in one go, making its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'.{path.name}.part')
+    draft.write_text(content, encoding='utf-8')
+    os.replace(draft, path)
+
+
+def headlines(figures: Mapping[str, Any]) -> str:
+    """The most important figures of those given, large."""
+    entries = [
+        (title, f'{figures[key]:.{decimals}f}')
+        for key, (title, decimals) in HEADLINES.items()
+        if figures.get(key) is not None
+    ]
+    if figures.get('train_seconds') is not None:
+        entries.append(('minutes of training', f'{figures["train_seconds"] / 60:.1f}'))
+    return html.tiles(entries)
+
+
+def cards(scenes: Sequence[ReportScene], folder: Path) -> str:
+    """Pictures with what is said of them.
+
+    Raises:
+        ValueError: A picture lies outside the page's folder.
+    """
+    return f'<div class="grid">{"".join(_card(scene, folder) for scene in scenes)}</div>'
 
 
 def read_scalars(files: Iterable[Path]) -> list[dict[str, Any]]:
@@ -159,30 +151,12 @@ def _series(records: Sequence[Mapping[str, Any]], wanted: Any, belongs: Any) -> 
     return series
 
 
-def _tiles(figures: Mapping[str, Any]) -> str:
-    tiles = [
-        (title, f'{figures[key]:.{decimals}f}')
-        for key, (title, decimals) in HEADLINES.items()
-        if figures.get(key) is not None
-    ]
-    if figures.get('train_seconds') is not None:
-        tiles.append(('minutes of training', f'{figures["train_seconds"] / 60:.1f}'))
-    body = ''.join(f'<div class="tile"><b>{value}</b><span>{escape(title)}</span></div>' for title, value in tiles)
-    return f'<div class="tiles">{body}</div>'
-
-
 def _card(scene: ReportScene, folder: Path) -> str:
-    link = _link(scene.picture, folder)
+    link = html.link(scene.picture, folder)
     image = f'<a href="{link}"><img src="{link}" alt="{escape(scene.name)}" loading="lazy"></a>'
+    note = f'<p class="note">{escape(scene.note)}</p>' if scene.note else ''
     said = f'<p class="said">{escape(scene.caption or "(no words)")}</p>' if scene.caption is not None else ''
     references = ''.join(f'<li>{escape(text)}</li>' for text in scene.references)
     references = f'<ul>{references}</ul>' if references else ''
-    return f'<article class="card">{image}<div>{said}{references}<small>{escape(scene.name)}</small></div></article>'
-
-
-def _link(target: Path, folder: Path) -> str:
-    return escape(Path(target).resolve().relative_to(folder.resolve()).as_posix())
-
-
-def _figure(value: Any) -> str:
-    return f'{value:.4f}' if isinstance(value, float) else escape(str(value))
+    text = f'{note}{said}{references}<small>{escape(scene.name)}</small>'
+    return f'<article class="card">{image}<div>{text}</div></article>'

@@ -4,11 +4,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmyolor_mtl.apis import MTLInferencer
+from mmyolor_mtl.apis import MTLInferencer, VideoSource
 from mmyolor_mtl.models.text import WordTokenizer
 from mmyolor_mtl.registry import MODELS
 
 from .fake_model import META, FakeMTL, fake_config
+from .test_sources import write_video
 
 
 def picture(x0=10, y0=20, x1=30, y1=32, height=48, width=64):
@@ -62,7 +63,8 @@ def test_a_broken_file_does_not_end_the_run(inferencer, folder, batch_size):
     (folder / 'ab.png').write_bytes(b'')
     results = inferencer([*sorted(folder.glob('*.*g')), folder / 'missing.png'], batch_size=batch_size)
     assert [result.error is None for result in results] == [True, False, False, True, True, False]
-    assert 'aa.jpg' in results[1].error and 'cannot read' in results[5].error
+    assert 'cannot read' in results[1].error and 'aa.jpg' in results[1].error
+    assert 'missing.png does not exist' in results[5].error
     assert [len(result.boxes) for result in results] == [1, 0, 0, 1, 1, 0]
 
 
@@ -77,12 +79,6 @@ def test_grey_images_and_score_threshold(inferencer):
     assert inferencer(picture(), score_thr=0.05)[0].labels.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize(('shape', 'dtype'), [((4, 4, 3), 'f4'), ((4, 4, 4), 'u1'), ((0, 4, 3), 'u1')])
-def test_bad_arrays_are_an_error(inferencer, shape, dtype):
-    with pytest.raises(ValueError, match='give BGR uint8'):
-        inferencer(np.zeros(shape, dtype))
-
-
 def test_missing_inputs_are_an_error(inferencer, tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere does not exist'):
         inferencer(tmp_path / 'nowhere')
@@ -91,8 +87,15 @@ def test_missing_inputs_are_an_error(inferencer, tmp_path):
         inferencer(tmp_path / 'empty')
     with pytest.raises(FileNotFoundError, match='list of images is empty'):
         inferencer([])
-    with pytest.raises(ValueError, match='batch_size=0'):
-        inferencer(picture(), batch_size=0)
+    for call in (inferencer, inferencer.stream, inferencer.stream_with_images):
+        with pytest.raises(ValueError, match='batch_size=0'):
+            call(picture(), batch_size=0)
+    with pytest.raises(ValueError, match=r'never ends: use stream\(\)'):
+        inferencer([picture(), 0])
+    with pytest.raises(ValueError, match='a FakeMTL runs all that it has'):
+        inferencer(picture(), tasks=['det'])
+    with pytest.raises(TypeError, match='a set is no input'):
+        inferencer({1})
 
 
 def test_missing_config_or_checkpoint_is_an_error(tmp_path):
@@ -102,6 +105,21 @@ def test_missing_config_or_checkpoint_is_an_error(tmp_path):
         MTLInferencer(Config(fake_config()), tmp_path / 'none.pth')
     with pytest.raises(ValueError, match='no model or no test_dataloader'):
         MTLInferencer(Config(dict(model=dict())))
+    with pytest.raises(ValueError, match='weights must be specified'):
+        MTLInferencer()
+    with pytest.raises(ValueError, match="device='cuda:99' cannot be used"):
+        MTLInferencer(Config(fake_config()), device='cuda:99')
+
+
+def test_files_that_are_no_checkpoints(tmp_path, checkpoint):
+    (tmp_path / 'text.pth').write_text('words')
+    with pytest.raises(ValueError, match=r'text\.pth is no checkpoint, or damaged'):
+        MTLInferencer(weights=tmp_path / 'text.pth')
+    with pytest.raises(ValueError, match=r'weights\.pth carries no config: give the config beside it'):
+        MTLInferencer(weights=checkpoint)
+    torch.save([1], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match=r'list\.pth holds a list'):
+        MTLInferencer(weights=tmp_path / 'list.pth')
 
 
 def test_weights_that_do_not_fit_are_an_error(tmp_path):
@@ -126,3 +144,56 @@ def test_config_options_and_the_config_stays_as_it_was(checkpoint):
     inferencer = MTLInferencer(cfg, cfg_options={'model.width': 1})
     assert 'width' not in cfg.model and isinstance(inferencer.model, FakeMTL)
     assert MODELS.get('mmyolor_mtl.FakeMTL') is FakeMTL
+
+
+def test_batches_are_filled_whatever_is_broken(inferencer, folder, monkeypatch):
+    sizes = []
+    forward = inferencer.forward
+    monkeypatch.setattr(inferencer, 'forward', lambda data, *args: sizes.append(len(data)) or forward(data, *args))
+    (folder / 'aa.jpg').write_bytes(b'')
+    results = inferencer([*sorted(folder.glob('*.*g')), np.zeros(3), picture()], batch_size=2)
+    assert sizes == [2, 2] and [result.error is None for result in results] == [True, False, True, True, False, True]
+    assert sizes.clear() or len(inferencer([np.zeros(3)] * 3)) == 3 and sizes == [0]
+
+
+def test_results_come_one_at_a_time(inferencer):
+    asked = []
+
+    def endless():
+        while True:
+            asked.append(1)
+            yield picture()
+
+    stream = inferencer.stream(endless())
+    assert next(stream).image == 'array 0' and next(stream).image == 'array 1' and len(asked) == 2
+
+
+def test_videos(inferencer, tmp_path):
+    video = write_video(tmp_path / 'clip.avi', frames=4)
+    results = inferencer(video, batch_size=3, out_dir=tmp_path / 'out')
+    assert [result.image for result in results] == [f'{video}#{i}' for i in range(4)]
+    assert sorted(file.name for file in (tmp_path / 'out').iterdir()) == [f'clip_{i:06d}.png' for i in range(4)]
+    pairs = list(inferencer.stream_with_images(VideoSource(video, stride=3)))
+    assert [(image.frame, result.image[-2:]) for image, result in pairs] == [(0, '#0'), (3, '#3')]
+
+
+def test_progress_bars_are_for_terminals(checkpoint, folder, capsys):
+    cfg = Config(fake_config())
+    MTLInferencer(cfg, checkpoint)(folder)
+    assert 'Inference' not in capsys.readouterr().out
+    MTLInferencer(cfg, checkpoint, show_progress=True)(folder)
+    assert 'Inference' in capsys.readouterr().out
+
+
+def test_names_of_models():
+    names = MTLInferencer.list_models('mmyolor_mtl')
+    assert 'yolor-mtl_elan-w25_det-ins-sem-cap_demo_shapes' in names
+    inferencer = MTLInferencer('GELAN-MTL_C_det_8xb8-300e_coco')
+    assert inferencer.model.tasks == ('det',) and len(inferencer.dataset_meta['classes']) == 80
+
+
+def test_the_visualizer_is_as_the_config_says(checkpoint):
+    visualizer = dict(type='mmyolor_mtl.MTLLocalVisualizer', name='x', vis_backends=None, panels=['caption'])
+    assert MTLInferencer(Config({**fake_config(), 'visualizer': visualizer})).visualizer.panels == ('caption',)
+    visualizer = dict(type='DetLocalVisualizer', name='x', line_width=2)
+    assert 'objects' in MTLInferencer(Config({**fake_config(), 'visualizer': visualizer})).visualizer.panels

@@ -363,7 +363,7 @@ WARNINGS = {
         ['image 11 has masks for 1 of its 2 objects', "does not count as labelled for 'ins'"],
         2,
     ),
-    'no area': (annotation(area=None), ['annotation 1 of image 11', 'no number as area, which CocoMetric needs'], 2),
+    'no area': (annotation(area=None), ['annotation 1 of image 11', 'no number as area, which'], 2),
     'caption empty': (caption(caption=''), ['caption 1100 of image 11 is empty'], 2),
     'caption of spaces': (caption(caption=' \t\n'), ['caption 1100 of image 11 is empty'], 2),
 }

@@ -64,5 +64,31 @@ def test_missing_things_are_named(setup, tmp_path, monkeypatch):
     assert 'nowhere does not exist' in demo(monkeypatch, tmp_path / 'nowhere', config, weights)
     (tmp_path / 'empty').mkdir()
     assert 'holds no image' in demo(monkeypatch, tmp_path / 'empty', config, weights)
+    assert 'carries no config: give the config beside it' in demo(monkeypatch, images, weights)
+    assert 'never ends: demo/video_demo.py' in demo(monkeypatch, 'rtsp://host/live', config, weights)
     assert demo(monkeypatch, images, config, weights, '--batch-size', 0) == 2
     assert demo(monkeypatch, images, config, weights, '--score-thr', 3) == 2
+    assert demo(monkeypatch, images, config) == 2
+    assert demo(monkeypatch, images, config, weights, '--tasks', 'ocr') == 2
+    assert not (tmp_path / 'outputs').exists()
+
+
+def test_a_pattern_without_pictures(setup, tmp_path, monkeypatch, capsys):
+    images, config, weights = setup
+    out = tmp_path / 'out'
+    assert demo(monkeypatch, f'{images}/*.png', config, weights, '--no-pictures', '--out-dir', out) == 0
+    assert [file.name for file in out.iterdir()] == ['results.json'] and 'pictures' not in capsys.readouterr().out
+    assert len(json.loads((out / 'results.json').read_text())['results']) == 1
+
+
+def test_a_checkpoint_alone_and_single_tasks(trained, scenes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ['--tasks', 'det', 'cap', '--score-thr', 0, '--half', '--device', 'cpu']
+    assert (
+        demo(monkeypatch, f'{scenes}/**/*.jpg', trained, *options, '--cfg-options', 'model.heads.cap.test_cfg=None')
+        == 0
+    )
+    report = json.loads((tmp_path / 'outputs' / 'results.json').read_text())
+    assert (report['config'], report['checkpoint'], len(report['results'])) == (None, str(trained), 16)
+    assert {'objects', 'caption'} <= set(report['results'][0]) and 'semantic' not in report['results'][0]
+    assert len(list((tmp_path / 'outputs' / 'pictures').iterdir())) == 16

@@ -1,10 +1,6 @@
 """The guide to evaluation, as it stands: its commands in a shell, then its Python, on a network of the demo's size."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,13 +12,11 @@ from mmyolor_mtl.datasets.shapes import write_shapes
 from mmyolor_mtl.evaluation import DetectionMetric, PanopticMetric
 from mmyolor_mtl.registry import METRICS, MODELS
 
+from .guides import blocks, run_python, run_shell
+
 PAGE = 'docs/user_guides/evaluation.md'
 CONFIG = 'configs/shapes/yolor-mtl_elan-w25_det-ins-sem-cap_demo_shapes.py'
 FILES = ('bbox.json', 'segm.json', 'stuff.json', 'panoptic.json', 'caption.json')
-
-
-def blocks(page: Path, language: str) -> list[str]:
-    return re.findall(rf'^```{language}\n(.*?)^```$', page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -47,17 +41,8 @@ def root(repo_root, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_guide_runs_as_it_stands(repo_root, root, capsys):
     page = repo_root / PAGE
-    environment = {
-        **os.environ,
-        'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
-        'PYTHONPATH': str(repo_root),
-    }
-    commands = '\n'.join(blocks(page, 'shell'))
-    assert commands.count('tools/test.py') == 3
-    done = subprocess.run(
-        ['bash', '-euxo', 'pipefail', '-c', commands], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert '\n'.join(blocks(page, 'shell')).count('tools/test.py') == 3
+    run_shell(page, root, repo_root)
     whole, some, everything = (
         json.loads(Path(f'work_dirs/{name}/metrics.json').read_text()) for name in ('evaluation', 'some', 'all')
     )
@@ -69,11 +54,8 @@ def test_the_guide_runs_as_it_stands(repo_root, root, capsys):
         *(f'results.{name}' for name in (*FILES, 'semantic', 'panoptic'))
     }
 
-    names = {}
-    code = blocks(page, 'python')
-    assert len(code) == 4
-    for block in code:
-        exec(block, names)
+    assert len(blocks(page, 'python')) == 4
+    names = run_python(page)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f'{whole["coco/bbox_mAP"]} {whole["sem/mIoU"]}'
     assert [line.split()[0] for line in printed[1:27]] == [row['class'] for row in everything['per_class']['sem']]

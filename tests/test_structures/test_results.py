@@ -1,16 +1,24 @@
 import json
 
+import cv2
 import mmdet.evaluation
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from pycocotools import mask as mask_utils
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
+from mmyolor_mtl.evaluation.metrics import PanopticMetric
 from mmyolor_mtl.structures import INSTANCE_OFFSET, MTLResult, encode_mask
+from mmyolor_mtl.visualization import MTLLocalVisualizer
 
 META = dict(classes=('cat', 'dog'), stuff_classes=('grass', 'sky'), extra_classes=('other',))
+IDS = dict(META, thing_ids=(17, 18), stuff_ids=(124, 157), panoptic_stuff={124: 193, 157: 187})
 
 
 @pytest.fixture
@@ -72,8 +80,11 @@ def test_json_round_trip_holds_every_pixel(sample, tmp_path):
 def test_missing_tasks_are_left_out():
     sample = DetDataSample(metainfo=dict(ori_shape=(6, 8), img_path='x.jpg'))
     result = MTLResult.from_sample(sample, META, image='name')
-    assert result.to_dict() == {'image': 'name', 'height': 6, 'width': 8, 'objects': []}
-    assert result.summary() == '0 objects'
+    assert result.to_dict() == {'image': 'name', 'height': 6, 'width': 8}
+    assert result.tasks == () and not result.detected and result.summary() == ''
+    sample.set_field('Two animals', 'pred_caption')
+    result = MTLResult.from_sample(sample, META)
+    assert result.tasks == ('cap',) and result.summary() == '"Two animals"' and 'objects' not in result.to_dict()
 
 
 def test_empty_predictions_and_scores_that_json_cannot_hold(sample):
@@ -100,3 +111,165 @@ def test_masks_that_are_run_lengths_already(sample):
 
 def test_instance_offset_is_that_of_mmdet():
     assert INSTANCE_OFFSET == mmdet.evaluation.INSTANCE_OFFSET
+
+
+def test_reading_back_gives_the_same(sample, tmp_path):
+    result = MTLResult.from_sample(sample, META)
+    result.save(tmp_path / 'x.json')
+    for meta in (META, None):
+        back = MTLResult.load(tmp_path / 'x.json', meta)
+        assert back.to_dict() == result.to_dict() and back.tasks == result.tasks
+        assert np.array_equal(back.sem_seg, result.sem_seg) and back.sem_seg.dtype == result.sem_seg.dtype
+        assert back.sem_names == result.sem_names if meta else back.sem_names == ['cat', 'dog', 'grass', 'sky', 'other']
+        assert back.segments == result.segments and np.array_equal(back.boxes, result.boxes)
+    assert np.array_equal(MTLResult.load(tmp_path / 'x.json', META).panoptic, result.panoptic)
+
+
+def test_void_pixels_stay_void_when_read_back(sample):
+    sample.pred_panoptic_seg.sem_seg[0, 0, :3] = 4  # the number of evaluated classes
+    result = MTLResult.from_sample(sample, META)
+    assert [segment.class_name for segment in result.segments] == ['grass', 'sky', 'dog', 'cat']
+    assert np.array_equal(MTLResult.from_dict(result.to_dict(), META).panoptic, result.panoptic)
+
+
+@given(
+    ids=st.integers(1, 6).flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=1, max_size=6)
+    ),
+    scores=st.lists(st.floats(0, 1, width=32), max_size=4),
+    tasks=st.sets(st.sampled_from(['det', 'ins', 'sem', 'cap'])),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_result_survives_json(ids, scores, tasks):
+    ids = np.array(ids)
+    result = MTLResult('x.jpg', *ids.shape, detected=bool(tasks & {'det', 'ins'}), dataset_meta=META)
+    if result.detected:
+        count = len(scores)
+        result.boxes = np.arange(4 * count, dtype=np.float32).reshape(-1, 4) / 8
+        result.scores, result.labels = np.array(scores, np.float32), np.arange(count) % 2
+        result.class_names = [META['classes'][label] for label in result.labels]
+    if 'ins' in tasks:
+        result.masks = [encode_mask(ids == i) for i in range(len(scores))]
+    if 'sem' in tasks:
+        result.sem_seg, result.sem_names = ids.astype(np.uint8), ['cat', 'dog', 'grass', 'sky', 'other']
+    if 'cap' in tasks:
+        result.caption, result.caption_score = 'Ein "schönes" Bild\n', -0.5
+    written = json.dumps(result.to_dict(), allow_nan=False)
+    back = MTLResult.from_dict(json.loads(written), META)
+    assert json.dumps(back.to_dict(), allow_nan=False) == written
+    assert 'sem' not in tasks or np.array_equal(back.sem_seg, ids)
+
+
+@pytest.mark.parametrize(
+    'content', [{}, {'image': 'x', 'height': 3}, {'image': 'x', 'height': 3, 'width': 3, 'objects': [{}]}, []]
+)
+def test_other_json_is_refused(tmp_path, content):
+    (tmp_path / 'x.json').write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r'x\.json: this is no result as MTLResult\.to_dict writes it'):
+        MTLResult.load(tmp_path / 'x.json')
+
+
+def test_errors_are_read_back(tmp_path):
+    MTLResult('x.jpg', error='cannot decode x.jpg').save(tmp_path / 'x.json')
+    back = MTLResult.load(tmp_path / 'x.json')
+    assert back.error == 'cannot decode x.jpg' and back.tasks == ()
+    for use in (lambda: back.to_coco(1), lambda: back.plot(np.zeros((4, 4, 3), np.uint8))):
+        with pytest.raises(ValueError, match=r'no results for x\.jpg: cannot decode'):
+            use()
+
+
+def test_coco_entries(sample):
+    entries = MTLResult.from_sample(sample, IDS, image='dir/7.jpg', score_thr=0.1).to_coco(7)
+    assert entries['bbox'] == [
+        {'image_id': 7, 'category_id': 17, 'bbox': [5, 4, 3, 2], 'score': 0.75},
+        {'image_id': 7, 'category_id': 18, 'bbox': [1, 1, 3, 2], 'score': 0.5},
+    ]
+    assert [mask_utils.area(e['segmentation']) for e in entries['segm']] == [6, 6]
+    assert [(e['category_id'], int(mask_utils.area(e['segmentation']))) for e in entries['stuff']] == [
+        (124, 31),
+        (157, 16),
+        (183, 1),
+    ]
+    assert entries['caption'] == [{'image_id': 7, 'caption': 'Two animals'}]
+    panoptic = entries['panoptic']
+    assert (panoptic['image_id'], panoptic['file_name']) == (7, '7.png')
+    assert sorted((s['category_id'], s['area']) for s in panoptic['segments_info']) == [
+        (17, 6),
+        (18, 6),
+        (187, 13),
+        (193, 22),
+    ]
+
+
+def test_official_tools_take_the_entries(sample, tmp_path):
+    """Predictions that are the ground truth score 1 in pycocotools and in this project's panoptic metric."""
+    result = MTLResult.from_sample(sample, IDS, score_thr=0.1)
+    entries = result.to_coco(7)
+    truth = COCO()
+    truth.dataset = {
+        'images': [{'id': 7, 'width': 8, 'height': 6}],
+        'categories': [{'id': 17, 'name': 'cat'}, {'id': 18, 'name': 'dog'}],
+        'annotations': [
+            {'id': i, 'iscrowd': 0, 'area': 6, **b, 'segmentation': m['segmentation']}
+            for i, (b, m) in enumerate(zip(entries['bbox'], entries['segm'], strict=True), start=1)
+        ],
+    }
+    truth.createIndex()
+    for kind in ('bbox', 'segm'):
+        evaluation = COCOeval(truth, truth.loadRes(json.loads(json.dumps(entries[kind]))), kind)
+        evaluation.evaluate(), evaluation.accumulate(), evaluation.summarize()
+        assert evaluation.stats[0] == pytest.approx(1)
+    entry = entries['panoptic']
+    ids = result.panoptic_png().astype(int) @ [1, 256, 65536]
+    areas = {segment['id']: segment['area'] for segment in entry['segments_info']}
+    assert {number: int((ids == number).sum()) for number in areas} == areas and (ids == 0).sum() == 1
+    cv2.imwrite(str(tmp_path / entry['file_name']), result.panoptic_png()[..., ::-1])
+    (tmp_path / 'panoptic.json').write_text(json.dumps({'annotations': [entry]}))
+    metric = PanopticMetric(ann_file=str(tmp_path / 'panoptic.json'), seg_prefix=str(tmp_path))
+    metric.dataset_meta = IDS
+    metric.process(None, [{'img_id': 7, 'pred_panoptic_seg': {'sem_seg': sample.pred_panoptic_seg.sem_seg}}])
+    assert metric.evaluate(1)['pan/PQ'] == pytest.approx(1)
+
+
+def test_coco_entries_need_ids(sample):
+    with pytest.raises(ValueError, match='dataset_meta lacks thing_ids'):
+        MTLResult.from_sample(sample, META).to_coco(1)
+    sample = DetDataSample(metainfo=dict(ori_shape=(6, 8), img_path='x.jpg'))
+    with pytest.raises(ValueError, match='no panoptic map of x.jpg'):
+        MTLResult.from_sample(sample, IDS).panoptic_png()
+    assert MTLResult.from_sample(sample, IDS).to_coco(1) == {}
+
+
+def test_maps_as_png(sample, tmp_path):
+    result = MTLResult.from_sample(sample, IDS)
+    result.save(tmp_path / 'x.json', maps=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ['x.json', 'x_panoptic.png', 'x_semantic.png']
+    assert np.array_equal(cv2.imread(str(tmp_path / 'x_semantic.png'), cv2.IMREAD_UNCHANGED), result.sem_seg)
+    assert np.array_equal(cv2.imread(str(tmp_path / 'x_panoptic.png'))[..., ::-1], result.panoptic_png())
+    result.sem_seg = result.sem_seg.astype(np.uint16) + 300
+    result.save(tmp_path / 'y.json', maps=True)
+    assert np.array_equal(cv2.imread(str(tmp_path / 'y_semantic.png'), cv2.IMREAD_UNCHANGED), result.sem_seg)
+
+
+def test_plot(sample, tmp_path):
+    image = np.full((6, 8, 3), 90, np.uint8)
+    result = MTLResult.from_sample(sample, META, score_thr=0.1)
+    picture = result.plot(image, out_file=tmp_path / 'sub' / 'x.png')
+    assert np.array_equal(cv2.imread(str(tmp_path / 'sub' / 'x.png')), picture) and picture.dtype == np.uint8
+    visualizer = MTLLocalVisualizer(name='plot')
+    visualizer.dataset_meta = META
+    direct = visualizer.compose(image, sample, draw_gt=False, pred_score_thr=0.1)
+    assert np.array_equal(picture[..., ::-1], direct)
+    visualizer.panels = ('caption',)
+    assert result.plot(image, visualizer).shape != picture.shape
+    with pytest.raises(ValueError, match=r'not \(8, 6, 3\)'):
+        result.plot(image.transpose(1, 0, 2))
+
+
+def test_samples_come_back(sample):
+    result = MTLResult.from_sample(sample, META)
+    again = MTLResult.from_sample(result.to_sample(), META)
+    assert again.to_dict() == result.to_dict()
+    sample.pred_instances = sample.pred_instances[torch.zeros(3, dtype=torch.bool)]
+    empty = MTLResult.from_sample(sample, META)
+    assert MTLResult.from_sample(empty.to_sample(), META).to_dict() == empty.to_dict()

@@ -1,12 +1,15 @@
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
-from mmdet.structures.mask import PolygonMasks
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmengine.structures import InstanceData, PixelData
 
 from mmyolor_mtl.registry import VISUALIZERS
+from mmyolor_mtl.structures import encode_mask, encode_window
 from mmyolor_mtl.visualization import MTLLocalVisualizer, canvas
 
 META = dict(
@@ -208,3 +211,101 @@ def test_add_datasample_reaches_the_backends(tmp_path):
     visualizer.dataset_meta = META
     visualizer.add_datasample('val_img', grey_image(), make_sample(), step=7)
     assert list(tmp_path.rglob('val_img_7.png'))
+
+
+@pytest.mark.parametrize(
+    ('height', 'width', 'most'),
+    [(1, 1, 700), (32, 32, 700), (1, 5000, 1800), (5000, 1, 3800), (400, 12_000, 1800), (12_000, 400, 3800)],
+)
+def test_extreme_images_stay_readable_and_bounded(height, width, most):
+    sample = DetDataSample()
+    box = torch.tensor([[0.0, 0, width, height]])
+    masks = [encode_mask(np.ones((height, width), bool))]
+    sample.pred_instances = InstanceData(bboxes=box, labels=torch.tensor([1]), scores=torch.tensor([0.9]), masks=masks)
+    sample.pred_sem_seg = PixelData(sem_seg=torch.full((1, height, width), 2))
+    sample.pred_panoptic_seg = PixelData(sem_seg=torch.full((1, height, width), 1001))
+    sample.set_field('a thing', 'pred_caption')
+    picture = make_visualizer().compose(grey_image(height, width), sample)
+    assert picture.shape[0] <= most and picture.shape[1] <= 3500
+    objects = make_visualizer(panels=('objects',)).compose(grey_image(height, width), sample)
+    assert count(objects, (0, 255, 0)) > 1000  # the label has room
+
+
+def test_many_masks_of_a_large_photograph_take_little_memory():
+    """Sixty masks of 24 megapixels would fill 1.4 GB as arrays."""
+    height, width, number = 4000, 6000, 60
+    rng = np.random.default_rng(0)
+    corners = np.stack([rng.integers(0, width - 900, number), rng.integers(0, height - 700, number)], axis=1)
+    masks = [encode_window(np.ones((700, 900), bool), corner, (height, width)) for corner in corners]
+    boxes = torch.from_numpy(np.concatenate([corners, corners + [900, 700]], axis=1)).float()
+    labels = torch.arange(number) % 2
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(bboxes=boxes, labels=labels, scores=torch.ones(number), masks=masks)
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels, masks=PolygonMasks(rings(corners), height, width))
+    sample.gt_sem_seg = PixelData(sem_seg=torch.full((1, height, width), 2, dtype=torch.uint8))
+    image = np.full((height, width, 3), 90, np.uint8)
+    tracemalloc.start()
+    picture = make_visualizer().compose(image, sample)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150e6 and picture.shape[1] < 2200
+    assert count(picture[:, : picture.shape[1] // 2], (255, 0, 0)) > 1000
+
+
+def rings(corners):
+    return [[np.array([x, y, x + 900, y, x + 900, y + 700, x, y + 700], float)] for x, y in corners]
+
+
+def test_masks_look_the_same_in_every_form():
+    sample, image = make_sample(gt=False), grey_image()
+    visualizer = make_visualizer(panels=('objects',))
+    expected = visualizer.compose(image, sample)
+    for masks in (
+        [encode_mask(mask) for mask in sample.pred_instances.masks.numpy()],
+        BitmapMasks(sample.pred_instances.masks.numpy().astype(np.uint8), HEIGHT, WIDTH),
+    ):
+        sample.pred_instances.masks = masks
+        assert np.array_equal(visualizer.compose(image, sample), expected)
+
+
+def test_boxes_far_outside_are_drawn_at_the_edge():
+    sample = make_sample(gt=False)
+    sample.pred_instances.bboxes = torch.tensor([[-1e9, -5, 1e9, 90], [float('nan'), 0, 20, float('inf')]])
+    assert count(make_visualizer(panels=('objects',)).compose(grey_image(), sample), (255, 0, 0)) > 1000
+
+
+def test_with_notes_only_what_is_wrong_has_a_label():
+    sample, image = make_sample(gt=False), grey_image()
+    visualizer = make_visualizer(panels=('objects',))
+    sample.pred_instances.notes = ['', '']
+    none = visualizer.compose(image, sample)
+    sample.pred_instances.notes = ['', 'duplicate']
+    one = visualizer.compose(image, sample)
+    assert count(one, (0, 255, 0)) > count(none, (0, 255, 0)) + 500
+    assert abs(count(one, (255, 0, 0)) - count(none, (255, 0, 0))) < 50
+
+
+def test_wrong_pixels_keep_their_colour_and_others_fade():
+    sample = make_sample(gt=False)
+    wrong = np.zeros((1, HEIGHT, WIDTH), bool)
+    wrong[:, :24] = True
+    sample.pred_sem_seg.wrong = wrong
+    picture = make_visualizer(panels=('semantic',), sem_alpha=1.0).compose(grey_image(), sample)
+    assert count(picture, (0, 0, 255)) == pytest.approx(24 * WIDTH * 16, rel=0.05)
+    assert count(picture, (191, 191, 254)) == pytest.approx(24 * WIDTH * 16, rel=0.05)
+
+
+def test_captions_alone_come_with_the_image():
+    image = grey_image()
+    image[...] = (10, 200, 40)
+    for sample in (make_sample(), make_sample(gt=False)):
+        picture = make_visualizer(panels=('caption',)).compose(image, sample)
+        assert count(picture, (10, 200, 40)) >= HEIGHT * WIDTH * 16
+
+
+@pytest.mark.parametrize('caption', ['x' * 5000, '猫が草の上に座っている 🐱👨‍👩‍👧', 'one\ntwo\x00\ud800', '', '   '])
+def test_any_caption(caption):
+    sample = make_sample(gt=False)
+    sample.set_field(caption, 'pred_caption')
+    picture = make_visualizer(panels=('objects', 'caption')).compose(grey_image(), sample)
+    assert picture.shape[0] < 2000

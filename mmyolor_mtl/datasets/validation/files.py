@@ -150,13 +150,20 @@ def is_truncated(path: str) -> bool:
     with open(path, 'rb') as file:
         start = file.read(12)
         end = file.seek(0, os.SEEK_END)
-        if start[:4] == b'RIFF' and start[8:] == b'WEBP':
-            return end < int.from_bytes(start[4:8], 'little') + 8
-        marker = next((marker for signature, marker in _END_MARKERS.items() if start.startswith(signature)), None)
-        if marker is None:
-            return False
         file.seek(max(0, end - _TAIL))
-        return marker not in file.read()
+        return _lacks_end(start, file.read(), end)
+
+
+def lacks_end(data: bytes) -> bool:
+    """As :func:`is_truncated`, for the content of a file."""
+    return _lacks_end(data[:12], data[-_TAIL:], len(data))
+
+
+def _lacks_end(start: bytes, tail: bytes, size: int) -> bool:
+    if start[:4] == b'RIFF' and start[8:] == b'WEBP':
+        return size < int.from_bytes(start[4:8], 'little') + 8
+    marker = next((marker for signature, marker in _END_MARKERS.items() if start.startswith(signature)), None)
+    return marker is not None and marker not in tail
 
 
 def _image_fault(path: str, size: tuple[int, int] | None, decode: bool) -> str | None:

@@ -146,7 +146,7 @@ def _record_faults(ann: Mapping, sizes: Mapping, known: set, seen: set, classes:
         faults.append(Fault('unknown category', f'category id {category!r} is not among the {classes} of the metainfo'))
     if ann_id is None or get('iscrowd') is None or not numbers([area]):
         lacking = [key for key in ('id', 'iscrowd') if get(key) is None] + ['number as area'] * (not numbers([area]))
-        text = f' has no {" and no ".join(lacking)}, which CocoMetric needs'
+        text = f' has no {" and no ".join(lacking)}, which the evaluation needs'
         faults.append(Fault('not ready for evaluation', text, severe=False))
     return faults
 

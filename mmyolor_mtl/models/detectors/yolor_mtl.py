@@ -12,12 +12,14 @@ from mmengine.optim import OptimWrapper
 from mmengine.structures import PixelData
 from torch import Tensor, nn
 
-from ...postprocess import fuse_panoptic
+from ...postprocess import REFERENCE_RULE, fuse_panoptic
 from ...registry import MODELS
 from ..heads.base_head import zero_loss
 from .view_training import train_views
 
 TASKS = ('det', 'ins', 'sem', 'cap')
+# Results that are made of others: a mask belongs to a detection, the panoptic map merges masks and semantic map.
+_MADE_OF = {'ins': ('det',), 'pan': ('ins', 'sem')}
 Features = dict[str, tuple[Tensor, ...]]
 
 
@@ -122,10 +124,14 @@ class YOLORMTL(BaseDetector):
         mode: str = 'tensor',
         caption_inputs: Tensor | None = None,
         views: Sequence[str] | None = None,
+        tasks: Sequence[str] | None = None,
+        min_score: float = 0.0,
     ) -> Any:
-        """As mmdet's detectors, with the weak views beside the inputs in mode 'loss'; see :meth:`loss`."""
+        """As mmdet's detectors; mode 'loss' takes what :meth:`loss` takes besides, 'predict' what :meth:`predict`."""
         if mode == 'loss':
             return self.loss(inputs, data_samples, caption_inputs, views)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples, tasks=tasks, min_score=min_score)
         return super().forward(inputs, data_samples, mode)
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
@@ -200,23 +206,78 @@ class YOLORMTL(BaseDetector):
                 shared.update(other.context(feats[other.source]))
         return head.loss(feats[head.source], samples, shared)
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that :meth:`predict` has results for: those of the heads, and 'pan' where ``test_cfg`` asks for it."""
+        panoptic = 'panoptic' in self.test_cfg and set(_MADE_OF['pan']) <= set(self.heads)
+        return (*self.heads, 'pan') if panoptic else tuple(self.heads)
+
     def predict(
-        self, batch_inputs: Tensor, batch_data_samples: list[DetDataSample], rescale: bool = True
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: list[DetDataSample],
+        rescale: bool = True,
+        tasks: Sequence[str] | None = None,
+        min_score: float = 0.0,
     ) -> list[DetDataSample]:
-        """Predictions of all heads, in the space of the original images unless ``rescale`` is False."""
-        feats = self.extract_feat(batch_inputs, tuple({'backbone', *(head.source for head in self.heads.values())}))
+        """Predictions in the space of the original images unless ``rescale`` is False.
+
+        Args:
+            batch_inputs: (B, 3, H, W).
+            batch_data_samples: The B samples.
+            rescale: Whether boxes, masks and maps are those of the original images.
+            tasks: Which results are wanted, out of :attr:`tasks`; None for all. No other head is run, except for what
+                these need of it, and the samples hold no other results. Masks come with their boxes.
+            min_score: Detections below are not wanted, and no masks are made of them. Some may be left for the
+                panoptic map, which has a threshold of its own.
+
+        Raises:
+            ValueError: A task that this model does not have, or none.
+        """
+        wanted = self.wanted_tasks(tasks)
+        run = _with_parts(wanted)
+        # What a head tells other heads is cheaper than its results.
+        told = {name for task in run - {'pan'} for name in self.heads[task].requires}
+        asked = [task for task, head in self.heads.items() if task not in run and told & set(head.provides)]
+        heads = {task: head for task, head in self.heads.items() if task in run or task in asked}
+        feats = self.extract_feat(batch_inputs, tuple({'backbone', *(head.source for head in heads.values())}))
         shared: dict[str, Any] = {}
-        for head in self.heads.values():
-            head.predict(feats[head.source], batch_data_samples, shared, rescale)
-        if 'panoptic' in self.test_cfg and {'ins', 'sem'} <= set(self.heads):
+        for task, head in heads.items():
+            if task in asked:
+                shared.update(head.context(feats[head.source]))
+            else:
+                head.predict(feats[head.source], batch_data_samples, shared, rescale)
+            if task == 'det' and task in run and min_score > 0:
+                _keep_likely(batch_data_samples, shared, self._lowest_score(min_score, run))
+        if 'pan' in run:
             self.predict_panoptic(batch_data_samples, shared)
+        for sample in batch_data_samples:
+            _drop_parts(sample, wanted)
         return batch_data_samples
+
+    def wanted_tasks(self, tasks: Sequence[str] | None) -> set[str]:
+        """The given tasks, or all.
+
+        Raises:
+            ValueError: A task that this model does not have, or none.
+        """
+        if tasks is None:
+            return set(self.tasks)
+        if isinstance(tasks, str) or not tasks or not set(tasks) <= set(self.tasks):
+            raise ValueError(f'tasks={tasks!r}: give some of {self.tasks}, which this model has')
+        return set(tasks)
+
+    def _lowest_score(self, min_score: float, run: set[str]) -> float:
+        """What is wanted of the detections by the caller or by the panoptic map."""
+        if 'pan' not in run:
+            return min_score
+        return min(min_score, self.test_cfg['panoptic'].get('score_thr', REFERENCE_RULE['score_thr']))
 
     def predict_panoptic(self, data_samples: list[DetDataSample], shared: dict[str, Any]) -> None:
         """Merge the predictions of samples and the ``instance_masks`` of ``shared`` into ``pred_panoptic_seg``."""
         for sample, masks in zip(data_samples, shared['instance_masks'], strict=True):
             found, sem_seg = sample.pred_instances, sample.pred_sem_seg.sem_seg
-            scores, labels, pixels = (x.cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
+            scores, labels, pixels = (x.detach().cpu().numpy() for x in (found.scores, found.labels, sem_seg[0]))
             panoptic = fuse_panoptic(masks, scores, labels, pixels, **self.test_cfg['panoptic'])
             sample.pred_panoptic_seg = PixelData(sem_seg=torch.from_numpy(panoptic)[None].to(sem_seg.device))
 
@@ -245,3 +306,26 @@ class YOLORMTL(BaseDetector):
 
 def _is_trained(part: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in part.parameters())
+
+
+def _with_parts(tasks: set[str]) -> set[str]:
+    """Tasks together with those that their results are made of."""
+    parts = {part for task in tasks for part in _MADE_OF.get(task, ())}
+    return tasks if parts <= tasks else _with_parts(tasks | parts)
+
+
+def _keep_likely(data_samples: list[DetDataSample], shared: dict[str, Any], min_score: float) -> None:
+    """Take detections below a score out of the samples and of what other heads see."""
+    for row, (sample, found) in enumerate(zip(data_samples, shared['detections'], strict=True)):
+        keep = found.scores >= min_score
+        shared['detections'][row], sample.pred_instances = found[keep], sample.pred_instances[keep]
+
+
+def _drop_parts(sample: DetDataSample, wanted: set[str]) -> None:
+    """Take results out of a sample that were only parts of what was wanted."""
+    if not wanted & {'det', 'ins'}:
+        sample.pop('pred_instances', None)
+    elif 'ins' not in wanted:
+        sample.pred_instances.pop('masks', None)
+    if 'sem' not in wanted:
+        sample.pop('pred_sem_seg', None)

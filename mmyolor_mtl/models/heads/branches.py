@@ -93,7 +93,7 @@ class DistributionProjection(nn.Module):
 
     def forward(self, dists: Tensor) -> Tensor:
         """(..., 4 * reg_max) side-major logits -> (..., 4) distances in cells."""
-        # Not a product of matrices, which mixed precision would round: to an eighth of a cell with bfloat16.
+        # Not a matrix product: autocast would make it one in half precision, which moves boxes by a pixel or two.
         return (dists.unflatten(-1, (4, -1)).float().softmax(dim=-1) * self.bins).sum(dim=-1)
 
 

@@ -157,6 +157,24 @@ def predictions(model, inputs):
         return model(copy.deepcopy(inputs['inputs']), copy.deepcopy(inputs['data_samples']), mode='predict')
 
 
+@pytest.mark.parametrize('deployed', [False, True])
+def test_a_caption_alone_needs_no_results_of_other_heads(deployed, monkeypatch):
+    model = build().eval()
+    if deployed:
+        model.switch_to_deploy()
+    inputs = batch(model, training=False)
+    whole = predictions(model, inputs)
+    for task in ('det', 'ins', 'sem'):
+        monkeypatch.setattr(model.heads[task], 'predict', None)
+    monkeypatch.setattr(model.heads['ins'], 'forward', None)
+    with torch.no_grad():
+        alone = model(**copy.deepcopy(inputs), mode='predict', tasks=('cap',))
+    for sample, other in zip(alone, whole, strict=True):
+        assert torch.equal(sample.pred_caption_ids, other.pred_caption_ids)
+        assert sample.pred_caption_score == pytest.approx(other.pred_caption_score, abs=1e-6)
+        assert 'pred_instances' not in sample and 'pred_sem_seg' not in sample
+
+
 @pytest.mark.parametrize('test_cfg', [None, dict(branch='one_to_many'), dict(nms=dict(type='nms', iou_threshold=0.5))])
 def test_deploy_form_predicts_the_same(test_cfg):
     model = build()

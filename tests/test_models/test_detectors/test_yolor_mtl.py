@@ -166,3 +166,75 @@ def test_captions_alone_are_trained_without_the_strong_view():
     model.requires_grad_(True)
     model.heads['cap'].requires_grad_(False)
     assert set(losses_of(model.train(), [labelled_sample()])) == LOSSES['det'] | LOSSES['ins'] | LOSSES['sem']
+
+
+def calls_of(model):
+    """Names of the parts that a forward pass runs, in order."""
+    calls = []
+    for name, part in {'backbone': model.backbone, 'neck': model.neck, **model.heads}.items():
+        # Heads are called by their methods, whatever these are: what runs is their convolutions and attention.
+        leaf = next(m for m in part.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear))
+        leaf.register_forward_hook(lambda *_, name=name: calls.append(name))
+    return calls
+
+
+FIELDS = ('pred_instances', 'pred_sem_seg', 'pred_panoptic_seg', 'pred_caption_ids')
+
+
+@pytest.mark.parametrize(
+    ('tasks', 'run', 'fields'),
+    [
+        (('det',), {'neck', 'det'}, {'pred_instances'}),
+        (('ins',), {'neck', 'det', 'ins'}, {'pred_instances'}),
+        (('sem',), {'neck', 'sem'}, {'pred_sem_seg'}),
+        (('cap',), {'cap'}, {'pred_caption_ids'}),
+        (('pan',), {'neck', 'det', 'ins', 'sem'}, {'pred_panoptic_seg'}),
+        (('det', 'cap'), {'neck', 'det', 'cap'}, {'pred_instances', 'pred_caption_ids'}),
+        (('sem', 'pan'), {'neck', 'det', 'ins', 'sem'}, {'pred_sem_seg', 'pred_panoptic_seg'}),
+    ],
+)
+def test_only_the_wanted_tasks_run(tasks, run, fields):
+    model = build().eval()
+    data = model.data_preprocessor(batch([labelled_sample(), labelled_sample()]))
+    with torch.no_grad():
+        everything = model(**copy.deepcopy(data), mode='predict')
+        calls = calls_of(model)
+        samples = model(**data, mode='predict', tasks=tasks)
+    assert set(calls) == run | {'backbone'}
+    for sample, whole in zip(samples, everything, strict=True):
+        assert {field for field in FIELDS if field in sample} == fields
+        assert all(field in whole for field in FIELDS)
+        if 'pred_instances' in sample:
+            assert torch.equal(sample.pred_instances.bboxes, whole.pred_instances.bboxes)
+            assert ('masks' in sample.pred_instances) == ('ins' in tasks)
+        for field in fields & {'pred_sem_seg', 'pred_panoptic_seg'}:
+            assert torch.equal(sample.get(field).sem_seg, whole.get(field).sem_seg)
+
+
+def test_tasks_that_a_model_does_not_have():
+    model = build(('det', 'sem'))
+    assert model.tasks == ('det', 'sem') and build().tasks == ('det', 'ins', 'sem', 'cap', 'pan')
+    for wrong in (('cap',), ('pan',), (), 'det'):
+        with pytest.raises(ValueError, match=r"give some of \('det', 'sem'\)"):
+            model.wanted_tasks(wrong)
+
+
+@pytest.mark.parametrize(('tasks', 'lowest'), [(('ins',), 0.4), (('ins', 'pan'), 0.3), (None, 0.3)])
+def test_unwanted_detections_get_no_masks(tasks, lowest):
+    model = build().eval()
+    model.test_cfg = dict(panoptic=dict(num_things=4, num_evaluated=6, score_thr=0.3))
+    model.heads['det'].test_cfg.update(score_thr=0.0, max_per_img=40)
+    for branch in model.heads['det'].main.cls_branches:
+        torch.nn.init.normal_(branch.predictor.bias, std=2.0)
+    data = model.data_preprocessor(batch([labelled_sample(), labelled_sample()]))
+    with torch.no_grad():
+        everything = model(**copy.deepcopy(data), mode='predict')
+        samples = model(**data, mode='predict', tasks=tasks, min_score=0.4)
+    for sample, whole in zip(samples, everything, strict=True):
+        keep = whole.pred_instances.scores >= lowest
+        assert 0 < keep.sum() < len(keep)
+        wanted = whole.pred_instances[keep]
+        for name in ('bboxes', 'scores', 'labels', 'masks'):
+            assert torch.equal(sample.pred_instances[name], wanted[name])
+        if 'pred_panoptic_seg' in sample:
+            assert torch.equal(sample.pred_panoptic_seg.sem_seg, whole.pred_panoptic_seg.sem_seg)
