@@ -8,13 +8,15 @@ from mmcv.transforms import BaseTransform
 from mmyolor_mtl.registry import TOKENIZERS, TRANSFORMS
 
 from .labels import PAD_VALUE, fitted_size, pad_pixels, resize_pixels, split_padding
+from .tiles import draw_deferred
 
 
 @TRANSFORMS.register_module()
 class CaptionView(BaseTransform):
-    """Keep a resized and padded copy of the picture for the caption task, before the strong transforms run.
+    """Keep a resized and padded copy of the picture for the caption task.
 
-    Images without a caption get no view.
+    It stands before the strong transforms. After them, captions see what vision sees: that is the paper's ablation of
+    strong augmentation for both. Images without a caption get no view.
 
     Required keys: ``img``, ``labelled_tasks``. Added keys: ``caption_view`` (h, w, 3) uint8, ``caption_region``
     (x1, y1, x2, y2) px, what of the view is picture and not padding.
@@ -32,6 +34,7 @@ class CaptionView(BaseTransform):
         """Add the view if the image has a caption."""
         if 'cap' not in results['labelled_tasks']:
             return results
+        draw_deferred(results)
         image = results['img']
         inner = fitted_size(image.shape[:2], self.scale)
         padding = split_padding(inner, self.scale)
