@@ -9,3 +9,4 @@ custom_hooks = []
 val_evaluator = _base_.val_evaluator[3:]
 test_evaluator = val_evaluator
 model_wrapper_cfg = dict(find_unused_parameters=True)
+default_hooks = dict(checkpoint=dict(save_best='cap/CIDEr', rule='greater'))

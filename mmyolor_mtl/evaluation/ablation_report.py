@@ -42,7 +42,7 @@ class Variant:
     path: Path
     cfg: Any
     digest: str
-    cost: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     @property

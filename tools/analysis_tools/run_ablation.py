@@ -38,10 +38,10 @@ from mmyolor_mtl.evaluation.ablation_report import Variant, format_report, summa
 from mmyolor_mtl.registry import MODELS
 
 TOOLS = Path(__file__).resolve().parents[1]
-REASONS = {
-    'run': 'not run yet',
-    'resume': 'interrupted or failed: goes on from its last checkpoint',
-    'anew': 'the config has changed: starts anew',
+PLANS = {
+    'run': 'to be run',
+    'resume': 'goes on from its last checkpoint',
+    'anew': 'starts anew, as the config has changed',
     'skip': 'finished',
 }
 
@@ -77,7 +77,9 @@ class Run:
             return 'run'
         if record['digest'] != self.digest:
             return 'anew'
-        return 'skip' if record['status'] == 'finished' else 'resume'
+        if record['status'] == 'finished':
+            return 'skip'
+        return 'resume' if (self.folder / 'last_checkpoint').is_file() else 'run'
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -102,9 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--work-dir', default='work_dirs/ablations', help='folder for everything (%(default)s)')
     parser.add_argument('--jobs', type=int, default=1, help='runs at a time (%(default)s)')
     parser.add_argument('--gpus', type=int, default=0, help='train with tools/dist_train.sh on so many (default: no)')
-    parser.add_argument(
-        '--steps', type=int, default=5, help='steps timed a round after two others, 0: none (%(default)s)'
-    )
+    parser.add_argument('--steps', type=int, default=5, help='steps timed in a round, 0: none (%(default)s)')
     parser.add_argument('--rounds', type=int, default=3, help='rounds of timing, the fastest counts (%(default)s)')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', default=[], help='as of tools/train.py')
     parser.add_argument('--dry-run', action='store_true', help='only show what would run')
@@ -142,10 +142,12 @@ def load_variant(path: Path, options: Sequence[str]) -> tuple[Config, str]:
 
 def train_command(run: Run, args: argparse.Namespace) -> list[str]:
     """The command line of a run."""
-    launch = ['bash', str(TOOLS / 'dist_train.sh')] if args.gpus else [sys.executable, str(TOOLS / 'train.py')]
-    command = [*launch, str(run.config), *([str(args.gpus)] if args.gpus else []), '--work-dir', str(run.folder)]
+    command = [sys.executable, str(TOOLS / 'train.py'), str(run.config)]
+    if args.gpus:
+        command = ['bash', str(TOOLS / 'dist_train.sh'), str(run.config), str(args.gpus)]
     resume = ['--resume'] if run.action() == 'resume' else []
-    return [*command, *resume, '--cfg-options', *args.cfg_options, f'randomness.seed={run.seed}']
+    options = ['--cfg-options', *args.cfg_options, f'randomness.seed={run.seed}']
+    return [*command, '--work-dir', str(run.folder), *resume, *options]
 
 
 def execute(run: Run, args: argparse.Namespace) -> dict[str, Any]:
@@ -221,20 +223,25 @@ def step_time(config: Path, args: argparse.Namespace) -> dict[str, float]:
 
 
 def measure_costs(variants: Sequence[Variant], work_dir: Path, args: argparse.Namespace) -> None:
-    """Fill in what a variant costs; kept in WORK_DIR/CONFIG/cost.json. In each round every variant has its turn."""
+    """Fill in what variants cost; kept in WORK_DIR/CONFIG/cost.json. In each round every variant has its turn.
+
+    A variant without a finished run is not timed, as it may not be able to train at all.
+    """
     missing = []
     for variant in variants:
         path = work_dir / variant.name / 'cost.json'
         known = read_json(path)
-        if known.get('digest') == variant.digest and (known.get('steps') == args.steps or not args.steps):
+        timed = args.steps if any(run['status'] == 'finished' for run in variant.runs) else 0
+        if known.get('digest') == variant.digest and timed in (0, known['steps']):
             variant.cost = known
         else:
-            variant.cost = dict(digest=variant.digest, steps=args.steps, **network_cost(variant.cfg))
+            variant.cost = dict(digest=variant.digest, steps=timed, **network_cost(variant.cfg))
             missing.append((variant, path))
-    for _ in range(args.rounds if args.steps else 0):
+    for _ in range(args.rounds):
         for variant, _ in missing:
-            for key, value in step_time(variant.path, args).items():
-                variant.cost[key] = min(value, variant.cost.get(key, value))
+            if variant.cost['steps']:
+                for key, value in step_time(variant.path, args).items():
+                    variant.cost[key] = min(value, variant.cost.get(key, value))
     for variant, path in missing:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, variant.cost)
@@ -253,6 +260,32 @@ def write_report(variants: Sequence[Variant], runs: Sequence[Run], work_dir: Pat
     return text
 
 
+def train_all(variants: Sequence[Variant], runs: Sequence[Run], args: argparse.Namespace) -> int:
+    """Train what is not finished, ``--jobs`` at a time, with a report after each; returns the number of failures."""
+    lock, failed = threading.Lock(), 0
+
+    def train(run: Run) -> None:
+        nonlocal failed
+        record = execute(run, args)
+        with lock:
+            print(f'{run.folder}: {record["status"]} after {record["seconds"]:.0f} s', flush=True)
+            if record['status'] == 'failed':
+                failed += 1
+                print(record['message'], file=sys.stderr, flush=True)
+            write_report(variants, runs, Path(args.work_dir))
+
+    write_report(variants, runs, Path(args.work_dir))
+    with ThreadPoolExecutor(args.jobs) as pool:
+        jobs = [pool.submit(train, run) for run in runs if run.action() != 'skip']
+        try:
+            for job in jobs:
+                job.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return failed
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; 1 if a run failed, 2 on a damaged record."""
     args = parse_args(argv)
@@ -266,45 +299,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     try:
         for run in runs:
-            print(f'{run.folder}: {REASONS[run.action()]}')
+            print(f'{run.folder}: {PLANS[run.action()]}')
             if args.dry_run and run.action() != 'skip':
                 print(f'  {shlex.join(train_command(run, args))}')
         if args.dry_run:
             return 0
-        failed = _train_all(variants, [run for run in runs if run.action() != 'skip'], runs, args)
+        work_dir.mkdir(parents=True, exist_ok=True)
+        failed = train_all(variants, runs, args)
         measure_costs(variants, work_dir, args)
         print(write_report(variants, runs, work_dir))
     except (ValueError, RuntimeError) as error:
         print(f'run_ablation: {error}', file=sys.stderr)
         return 2
     return 1 if failed else 0
-
-
-def _train_all(
-    variants: Sequence[Variant], waiting: Sequence[Run], runs: Sequence[Run], args: argparse.Namespace
-) -> int:
-    """Train what has to be trained, ``--jobs`` at a time; returns the number of failures."""
-    lock, failed = threading.Lock(), 0
-
-    def one(run: Run) -> None:
-        nonlocal failed
-        record = execute(run, args)
-        with lock:
-            print(f'{run.folder}: {record["status"]} after {record["seconds"]:.0f} s', flush=True)
-            if record['status'] == 'failed':
-                failed += 1
-                print(record['message'], file=sys.stderr, flush=True)
-            write_report(variants, runs, Path(args.work_dir))
-
-    with ThreadPoolExecutor(args.jobs) as pool:
-        jobs = [pool.submit(one, run) for run in waiting]
-        try:
-            for job in jobs:
-                job.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return failed
 
 
 if __name__ == '__main__':

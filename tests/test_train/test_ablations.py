@@ -1,0 +1,34 @@
+"""Every ablation on Shapes trains, with the mosaic and after it is closed, and is evaluated."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmyolor_mtl.utils.cli import build_runner
+
+from .conftest import SIZE
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'configs/ablations').glob('*_shapes.py'))
+FIGURES = {'det': 'coco/bbox_mAP', 'ins': 'coco/segm_mAP', 'sem': 'sem/mIoU', 'cap': 'cap/Bleu_4'}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_train(path, scenes, tmp_path):
+    cfg = Config.fromfile(path)
+    text = cfg.pretty_text.replace('data/shapes_96px/', f'{scenes}/').replace('96', str(SIZE))
+    cfg = Config.fromstring(text, '.py')
+    cfg.merge_from_dict({'work_dir': str(tmp_path), 'visualizer.name': str(tmp_path)})
+    cfg.train_cfg.update(max_epochs=2, val_interval=2)
+    cfg.param_scheduler = []
+    cfg.train_dataloader.batch_size = 6
+    for hook in cfg.custom_hooks:
+        hook.switch_epoch = 1
+    build_runner(cfg).train()
+    figures = json.loads((tmp_path / 'metrics.json').read_text())
+    assert {task for task, key in FIGURES.items() if key in figures} == set(cfg.model.heads)
+    assert all(math.isfinite(figures[FIGURES[task]]) for task in cfg.model.heads)
+    assert (tmp_path / 'epoch_2.pth').is_file()
