@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 
 from mmyolor_mtl.utils.cli import build_runner
+from tools.analysis_tools.measure_step import adapt_config, build_parser
 
 from .conftest import SIZE
 
@@ -18,13 +19,12 @@ FIGURES = {'det': 'coco/bbox_mAP', 'ins': 'coco/segm_mAP', 'sem': 'sem/mIoU', 'c
 @pytest.mark.slow
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 def test_train(path, scenes, tmp_path):
-    cfg = Config.fromfile(path)
-    text = cfg.pretty_text.replace('data/shapes_96px/', f'{scenes}/').replace('96', str(SIZE))
-    cfg = Config.fromstring(text, '.py')
+    elsewhere = build_parser().parse_args([str(path), '--data-root', f'{scenes}/', '--img-scale', str(SIZE)])
+    cfg = adapt_config(Config.fromfile(path), elsewhere)
     cfg.merge_from_dict({'work_dir': str(tmp_path), 'visualizer.name': str(tmp_path)})
     cfg.train_cfg.update(max_epochs=2, val_interval=2)
     cfg.param_scheduler = []
-    cfg.train_dataloader.batch_size = 6
+    cfg.train_dataloader.batch_size = 12
     for hook in cfg.custom_hooks:
         hook.switch_epoch = 1
     build_runner(cfg).train()

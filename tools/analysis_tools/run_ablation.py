@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from mmengine.analysis import get_model_complexity_info
 from mmengine.config import Config, DictAction
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 
 from mmyolor_mtl.datasets.converters.files import write_json, write_text
@@ -159,8 +160,8 @@ def execute(run: Run, args: argparse.Namespace) -> dict[str, Any]:
     command, resumed = train_command(run, args), run.action() == 'resume'
     run.folder.mkdir(parents=True, exist_ok=True)
     if not resumed:
-        (run.folder / 'last_checkpoint').unlink(missing_ok=True)
-    (run.folder / 'metrics.json').unlink(missing_ok=True)
+        for name in ('last_checkpoint', 'metrics.json'):
+            (run.folder / name).unlink(missing_ok=True)
     record = dict(config=str(run.config), seed=run.seed, digest=run.digest, status='started', resumed=resumed)
     write_json(run.folder / 'run.json', record)
     began = time.monotonic()
@@ -186,8 +187,8 @@ def network_cost(cfg: Config) -> dict[str, float]:
     """Parameters and operations of a config's network for one picture of ``img_scale``.
 
     Returns:
-        ``parameters``, and ``gflops`` of the plain forward pass, a multiplication and an addition counted as two; of a
-        caption head that is the memory and one word.
+        ``parameters``, and ``gflops`` of the convolutions and linear layers in a plain forward pass, a multiplication
+        and an addition counted as two; of a caption head that is the memory and one word.
 
     Raises:
         ValueError: The config has no ``img_scale``.
@@ -195,6 +196,7 @@ def network_cost(cfg: Config) -> dict[str, float]:
     if 'img_scale' not in cfg:
         raise ValueError(f'{cfg.filename} has no img_scale = (width, height), for which operations are counted')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
+    MMLogger.get_current_instance().setLevel('ERROR')  # it names every kind of operation that is not counted
     model = MODELS.build(cfg.model).eval()
     parameters = sum(p.numel() for p in model.parameters())
     model.forward = model._forward
