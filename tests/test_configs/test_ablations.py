@@ -17,16 +17,16 @@ READ = ('model', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_e
 READ += ('train_cfg', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks', 'model_wrapper_cfg')
 PIPELINES = {'train_dataloader.dataset.pipeline', 'custom_hooks'}
 EVALUATORS = {'val_evaluator', 'test_evaluator'}
+ONE_LEVEL = {f'model.heads.cap.{name}' for name in ('in_channels', 'strides', 'levels')}
 CHANGES = {
     'strong-captions': PIPELINES,
     'multi-scale': {'model.heads.sem.hidden_channels', 'model.heads.sem.num_levels'},
     'full-resolution': {'model.heads.sem.out_stride', *PIPELINES},
     'full-transformer': {
         'model.heads.cap.num_encoder_layers',
-        'model.heads.cap.in_channels',
-        'model.heads.cap.strides',
+        *ONE_LEVEL,
     },
-    'one-level': {'model.heads.cap.in_channels', 'model.heads.cap.strides'},
+    'one-level': ONE_LEVEL,
     'implicit': {f'model.heads.{task}.implicit' for task in ('det', 'ins', 'sem')},
     'slow-encoder': {'optim_wrapper.paramwise_cfg.custom_keys.backbone..lr_mult'},
     'slow-decoder': {'optim_wrapper.paramwise_cfg.custom_keys.heads.cap..lr_mult'},

@@ -166,7 +166,8 @@ def execute(run: Run, args: argparse.Namespace) -> dict[str, Any]:
     write_json(run.folder / 'run.json', record)
     began = time.monotonic()
     with open(run.folder / 'log.txt', 'a', encoding='utf-8') as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        environment = {**os.environ, 'PYTHON': sys.executable}  # for dist_train.sh
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         # Waits like Popen.wait(), and tells what this very process has used.
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
