@@ -1,9 +1,5 @@
 """Steps that are not finite: skipped, told about, and in the end stopped, in one process and in two."""
 
-import multiprocessing
-import os
-import socket
-
 import pytest
 import torch
 from mmengine.hooks import Hook
@@ -15,7 +11,7 @@ from mmyolor_mtl.engine import NonFiniteGuardHook
 from mmyolor_mtl.engine.hooks.nonfinite_guard_hook import nonfinite_layers
 from mmyolor_mtl.registry import HOOKS
 
-from .toy import log_of, toy_config, train
+from .toy import in_two_processes, log_of, toy_config, train, train_in_group
 
 
 @HOOKS.register_module()
@@ -121,28 +117,14 @@ def test_a_scaler_may_find_infinite_gradients(tmp_path, what, is_reported):
     assert all(torch.equal(states[2][name], states[3][name]) for name in names)
 
 
-def run_process(rank, port, work_dir):
-    variables = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': 2, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
-    os.environ.update({name: str(value) for name, value in variables.items()})
-    torch.distributed.init_process_group('gloo')
+def train_with_one_poisoned(rank, work_dir):
     cfg = poisoned(work_dir, 'loss', [1])
     cfg.custom_hooks[0].rank = 1
-    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    cfg.launcher = 'pytorch'
-    train(cfg)
+    train_in_group(cfg)
 
 
 def test_two_processes_skip_alike(tmp_path):
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
-    context = multiprocessing.get_context('fork')
-    processes = [context.Process(target=run_process, args=(rank, port, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert in_two_processes(train_with_one_poisoned, tmp_path) == [0, 0]
     first, second = states_of(tmp_path, 0), states_of(tmp_path, 1)
     assert len(first) == len(second) == 4
     assert are_equal(first[1], first[2]) and are_equal(second[1], second[2])
