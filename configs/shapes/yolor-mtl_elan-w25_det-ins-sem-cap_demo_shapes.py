@@ -53,7 +53,10 @@ model = dict(
 
 # ---------------------------------------------------------------- schedule
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-optim_wrapper = dict(optimizer=dict(lr=base_lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01))
+optim_wrapper = dict(
+    optimizer=dict(lr=base_lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01),
+    paramwise_cfg=dict(custom_keys={'heads.cap.': dict(_delete_=True, lr_mult=1.0)}),  # one norm for all gradients
+)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=60),
     dict(

@@ -1,22 +1,15 @@
 """Extensions of the training engine."""
 
-from .hooks import (
-    EvalTableHook,
-    MTLCheckpointHook,
-    MTLProgressHook,
-    NonFiniteGuardHook,
-    SelfCriticalHook,
-    TokenizerMetaHook,
-)
+from . import hooks, optimizers, runner
+from .hooks import MTLCheckpointHook, NonFiniteGuardHook
 from .runner import ResumableEpochLoop, dry_run
 
 __all__ = [
-    'EvalTableHook',
     'MTLCheckpointHook',
-    'MTLProgressHook',
     'NonFiniteGuardHook',
     'ResumableEpochLoop',
-    'SelfCriticalHook',
-    'TokenizerMetaHook',
     'dry_run',
+    'hooks',
+    'optimizers',
+    'runner',
 ]

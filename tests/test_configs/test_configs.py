@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -107,7 +108,8 @@ def test_optimizer_leaves_norms_and_biases_without_decay(path, vocab_file, tmp_p
     model = MODELS.build(cfg.model)
     runner = Runner.__new__(Runner)
     optim_wrapper = Runner.build_optim_wrapper(_with_model(runner, model), cfg.optim_wrapper)
-    groups = {id(group['params'][0]): group for group in optim_wrapper.param_groups}
+    wrappers = optim_wrapper.values() if isinstance(optim_wrapper, OptimWrapperDict) else [optim_wrapper]
+    groups = {id(p): group for one in wrappers for group in one.optimizer.param_groups for p in group['params']}
     checked = 0
     for name, param in model.named_parameters():
         if not param.requires_grad:

@@ -235,3 +235,11 @@ def test_missing_metric_is_named(tmp_path, monkeypatch):
 def test_weights_and_their_sum_need_each_other(arguments):
     with pytest.raises(ValueError, match='each needs the other'):
         MTLCheckpointHook(**arguments)
+
+
+@pytest.mark.parametrize(('keep', 'left'), [(2, [4, 5]), (3, [3, 4, 5]), (9, [1, 2, 3, 4, 5])])
+def test_as_many_are_kept_as_wanted(tmp_path, keep, left):
+    train(toy_config(tmp_path, max_epochs=3, max_keep_ckpts=keep))
+    assert names(tmp_path) == [f'epoch_{number}.pth' for number in range(1, 4)][-keep:]
+    resume(tmp_path, max_epochs=5, max_keep_ckpts=keep)
+    assert names(tmp_path) == [f'epoch_{number}.pth' for number in left]

@@ -6,8 +6,14 @@ train_cfg = dict(type='mmyolor_mtl.ResumableEpochLoop', max_epochs=max_epochs, v
 
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.937, 0.999), eps=1e-4, weight_decay=0.005),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={'.implicit': dict(decay_mult=0.0)}),
+    constructor='mmyolor_mtl.MTLOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.937, 0.999), eps=1e-4, weight_decay=0.005, fused=True),
+    # Norms, biases and implicit knowledge do not decay. The caption head is clipped by itself.
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={'.implicit': dict(decay_mult=0.0), 'heads.cap.': dict(lr_mult=1.0, max_norm=1.0)},
+    ),
     clip_grad=dict(max_norm=10.0),
 )
 param_scheduler = [

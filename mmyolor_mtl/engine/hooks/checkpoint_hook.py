@@ -154,6 +154,7 @@ class MTLCheckpointHook(CheckpointHook):
             return
         self.last_ckpt = last
         if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids.clear()
             self.keep_ckpt_ids.extend(kept[len(old) :])
         for number in old:
             self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(number)))

@@ -1,4 +1,5 @@
+from .balanced_yolor_mtl import BalancedYOLORMTL
 from .distributed import MTLDistributedDataParallel
 from .yolor_mtl import YOLORMTL
 
-__all__ = ['YOLORMTL', 'MTLDistributedDataParallel']
+__all__ = ['BalancedYOLORMTL', 'MTLDistributedDataParallel', 'YOLORMTL']

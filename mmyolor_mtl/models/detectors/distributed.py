@@ -9,7 +9,6 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor
 
 from ...registry import MODEL_WRAPPERS
-from .view_training import train_views
 
 
 @MODEL_WRAPPERS.register_module()
@@ -22,7 +21,7 @@ class MTLDistributedDataParallel(MMDistributedDataParallel):
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One step of the optimizer; returns the losses of the whole batch to log, the same in every process."""
-        logs = train_views(self.module, self, data, optim_wrapper)
+        logs = self.module.run_step(self, data, optim_wrapper)
         means = torch.stack([value.detach().float() for value in logs.values()])
         all_reduce(means, op='mean')
         return dict(zip(logs, means, strict=True))

@@ -136,7 +136,11 @@ class YOLORMTL(BaseDetector):
 
     def train_step(self, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
         """One step of the optimizer; returns the losses to log."""
-        return train_views(self, self, data, optim_wrapper)
+        return self.run_step(self, data, optim_wrapper)
+
+    def run_step(self, forward: nn.Module, data: Any, optim_wrapper: OptimWrapper) -> dict[str, Tensor]:
+        """:meth:`train_step` through ``forward``: this model, or the wrapper that synchronises several processes."""
+        return train_views(self, forward, data, optim_wrapper)
 
     def trained_views(self) -> tuple[str, ...]:
         """Which views have something to learn: 'vision' where a vision head is trained, 'language' for captions.

@@ -84,7 +84,8 @@ class PrototypeMaskLoss(nn.Module):
         Returns:
             Scalar.
         """
-        with torch.no_grad():
+        # Products of matrices would leave float32 in mixed precision.
+        with torch.no_grad(), torch.autocast(protos.device.type, enabled=False):
             value, coef_gradient, proto_gradient = self._compute(coefs, protos, masks, boxes, gt_index, valid)
         return with_gradient(value, (coefs, protos), (coef_gradient, proto_gradient))
 
