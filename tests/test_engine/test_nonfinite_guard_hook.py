@@ -1,9 +1,11 @@
 """Steps that are not finite: skipped, told about, and in the end stopped, in one process and in two."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
@@ -132,6 +134,18 @@ def test_two_processes_skip_alike(tmp_path):
     assert all(torch.equal(first[3][name], second[3][name]) for name in weights)
     (log,) = (path.read_text() for path in tmp_path.glob('*/*.log') if 'Not finite' in path.read_text())
     assert log[log.index('Not finite') :].split('The step')[0].count('.jpg (id ') == 4  # the images of both
+
+
+def test_of_several_optimizers_only_the_bad_one_is_held_back():
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    wrappers = {str(i): OptimWrapper(torch.optim.SGD(model[i].parameters(), lr=1.0)) for i in range(2)}
+    hook = NonFiniteGuardHook()
+    hook.before_train(SimpleNamespace(model=model, optim_wrapper=OptimWrapperDict(**wrappers)))
+    before = [model[i].bias.item() for i in range(2)]
+    model[0].bias.grad, model[1].bias.grad = torch.tensor([float('nan')]), torch.ones(1)
+    for wrapper in wrappers.values():
+        wrapper.step()
+    assert [model[i].bias.item() for i in range(2)] == [before[0], before[1] - 1.0]
 
 
 def test_layers_are_named_in_the_order_of_the_model():
