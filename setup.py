@@ -9,6 +9,7 @@ from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
+EXTRAS = ('onedl', 'mim', 'tests', 'lint', 'docs', 'optional', 'export', 'openvino')
 MIM_CONTENT = ('configs', 'demo', 'tools', 'model-index.yml')
 
 
@@ -84,7 +85,7 @@ with tempfile.TemporaryDirectory() as build_base:
         include_package_data=True,
         zip_safe=False,
         install_requires=requirements('runtime'),
-        extras_require={name: requirements(name) for name in ('onedl', 'mim', 'tests', 'lint', 'docs', 'optional')},
+        extras_require={name: requirements(name) for name in EXTRAS},
         cmdclass={'build_py': BuildPy, 'sdist': SDist},
         options={'build': {'build_base': build_base}},
     )

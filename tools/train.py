@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
+from mmyolor_mtl.engine import dry_run
 from mmyolor_mtl.utils.cli import add_common_arguments, build_runner, load_config, parse_arguments
+from mmyolor_mtl.utils.memory import out_of_memory_advice
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,6 +25,11 @@ def build_parser() -> argparse.ArgumentParser:
         nargs='?',
         const='auto',
         help='go on from this checkpoint, or without a value from the latest one in the work folder',
+    )
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='train and evaluate one batch in a temporary folder, then stop: finds what would fail hours later',
     )
     add_common_arguments(parser)
     return parser
@@ -55,7 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parse_arguments(build_parser(), arguments)
     cfg = load_config(args)
     apply_training_arguments(cfg, args)
-    build_runner(cfg).train()
+    with out_of_memory_advice(cfg):
+        if args.dry_run:
+            dry_run(cfg)
+        else:
+            build_runner(cfg).train()
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
+    checkpoint=dict(type='mmyolor_mtl.MTLCheckpointHook', interval=1, max_keep_ckpts=3, save_best='auto'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='DetVisualizationHook'),
     # Average of the weights and of the batch statistics; it is what is evaluated and saved.
@@ -18,6 +18,7 @@ default_hooks = dict(
         strict_load=False,
         priority=49,
     ),
+    guard=dict(type='mmyolor_mtl.NonFiniteGuardHook'),
     tokenizer=dict(type='mmyolor_mtl.TokenizerMetaHook'),
     progress=dict(type='mmyolor_mtl.MTLProgressHook'),
     eval_table=dict(type='mmyolor_mtl.EvalTableHook'),

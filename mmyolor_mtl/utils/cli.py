@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from .compat import check_stack, register_safe_globals
 
-_CFG_OPTIONS_HELP = (
+CFG_OPTIONS_HELP = (
     'override settings of the config, written KEY=VALUE, e.g. train_dataloader.batch_size=4; lists as KEY="[a,b]" or '
     'KEY=a,b, nested ones as KEY="[(a,b),(c,d)]", always quoted and without blanks'
 )
@@ -19,7 +19,7 @@ _CFG_OPTIONS_HELP = (
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that training and testing have in common."""
     parser.add_argument('--work-dir', help='folder for logs, checkpoints and results (default: work_dirs/CONFIG)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help=_CFG_OPTIONS_HELP)
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, help=CFG_OPTIONS_HELP)
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='how the job was started'
     )

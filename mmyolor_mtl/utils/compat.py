@@ -9,8 +9,6 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
 # module -> (distribution of the maintained builds, its oldest version, upstream's distribution, its oldest version)
 STACKS = {
     'mmengine': ('onedl-mmengine', '0.10.8', 'mmengine', '0.10.5'),
@@ -82,8 +80,12 @@ def find_problems(
 
 
 def _is_older(found: str | None, oldest: str) -> bool:
+    if found is None:
+        return False
+    from packaging.version import InvalidVersion, Version
+
     try:
-        return found is not None and Version(found) < Version(oldest)
+        return Version(found) < Version(oldest)
     except InvalidVersion:
         return False
 
@@ -92,15 +94,25 @@ def _has_ops(folders: object) -> bool:
     return any(next(Path(folder).glob('_ext.*'), None) is not None for folder in folders)  # type: ignore[attr-defined]
 
 
+def is_deployment(find_spec: Callable = importlib.util.find_spec) -> bool:
+    """Whether nothing is installed that a network is trained with, neither torch nor any part of a stack."""
+    return not any(find_spec(module) is not None for module in ('torch', *STACKS))
+
+
 def check_stack(strict: bool = False) -> None:
     """Say what is wrong with the installed stack, if anything, and how to mend it.
 
+    Where neither torch nor any part of a stack is installed, exported networks run (see :mod:`mmyolor_mtl.deploy`):
+    nothing is missing then.
+
     Args:
-        strict: Raise instead of warning.
+        strict: Raise instead of warning, there too.
 
     Raises:
         ImportError: if ``strict`` and there is a problem.
     """
+    if not strict and is_deployment():
+        return
     problems = find_problems()
     if not problems:
         return

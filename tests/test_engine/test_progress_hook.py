@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import MessageHub
 
 from mmyolor_mtl.engine.hooks import MTLProgressHook
 from mmyolor_mtl.engine.hooks.progress_hook import format_seconds
@@ -20,8 +20,9 @@ class Terminal(io.StringIO):
 def make_runner(stream):
     logger = logging.Logger('test')
     logger.addHandler(logging.StreamHandler(stream))
-    losses = HistoryBuffer()
-    losses.update(0.75)
+    hub = MessageHub('progress')
+    for name, value in (('loss_det_cls', 0.75), ('lr', 0.75), ('time', 0.5), ('data_time', 0.125)):
+        hub.update_scalar(f'train/{name}', value)
     return SimpleNamespace(
         logger=logger,
         iter=0,
@@ -30,7 +31,7 @@ def make_runner(stream):
         max_epochs=2,
         train_dataloader=range(10),
         val_dataloader=range(4),
-        message_hub=SimpleNamespace(log_scalars={'train/loss_det_cls': losses, 'train/lr': losses}),
+        message_hub=hub,
     )
 
 
@@ -62,7 +63,26 @@ def test_bar_shows_epoch_losses_speed_and_time_left(monkeypatch):
     hook.after_run(runner)
     text = plain(terminal)
     assert 'Epoch 1/2  3/10' in text and 'det_cls 0.750' in text and 'lr' not in text
+    assert 'data 25%' in text
     assert 'images/s' in text and re.search(r'\d+:\d\d left', text)
+
+
+def test_memory_of_the_gpu_is_shown_where_there_is_one(monkeypatch):
+    terminal = open_terminal(monkeypatch)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.max_memory_allocated', lambda: 3 * 2**30)
+    hook, runner = MTLProgressHook(interval=0), make_runner(terminal)
+    train(hook, runner)
+    hook.after_run(runner)
+    assert '3.0 GB' in plain(terminal)
+
+
+def test_speed_is_logged_without_a_terminal_too(monkeypatch):
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, 'stdout', stream)
+    runner = make_runner(stream)
+    train(MTLProgressHook(), runner)
+    assert runner.message_hub.get_scalar('train/images_per_s').current() > 0
 
 
 def test_log_lines_come_out_whole_and_streams_are_put_back(monkeypatch):

@@ -63,7 +63,7 @@ def draw(curves: dict[str, dict[str, Series]], window: int) -> Figure:
     figure = Figure(figsize=(12, 0.8 + 2.9 * len(curves)), layout='constrained')
     axes = figure.subplots(len(curves), 2, squeeze=False, sharex=True)
     pairs = list(dict.fromkeys(pair for kinds in curves.values() for pair in kinds['cosine']))
-    colours = dict(zip(pairs, matplotlib.colormaps['tab10'](np.arange(len(pairs))), strict=True))
+    colours = dict(zip(pairs, matplotlib.color_sequences['tab10'], strict=False))
     for (left, right), (layer, kinds) in zip(axes, curves.items(), strict=True):
         for axis, kind in ((left, 'cosine'), (right, 'norm_ratio')):
             for pair, (iterations, values) in kinds[kind].items():

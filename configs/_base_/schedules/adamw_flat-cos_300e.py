@@ -2,7 +2,7 @@
 max_epochs = 300
 base_lr = 0.004
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
+train_cfg = dict(type='mmyolor_mtl.ResumableEpochLoop', max_epochs=max_epochs, val_interval=10)
 
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -6,8 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmyolor_mtl.registry import TOKENIZERS, TRANSFORMS
-
-from .labels import PAD_VALUE, fitted_size, pad_pixels, resize_pixels, split_padding
+from mmyolor_mtl.utils.letterbox import PAD_VALUE, letterbox
 
 
 @TRANSFORMS.register_module()
@@ -33,13 +32,10 @@ class CaptionView(BaseTransform):
         if 'cap' not in results['labelled_tasks']:
             return results
         image = results['img']
-        inner = fitted_size(image.shape[:2], self.scale)
-        padding = split_padding(inner, self.scale)
-        view = pad_pixels(resize_pixels(image, inner), padding, self.pad_val)
+        view, _, (top, bottom, left, right) = letterbox(image, self.scale, pad_val=self.pad_val, area_shrink=False)
         # Nothing was copied if the picture had this very size: the next transforms must not draw into the view.
         results['caption_view'] = view.copy() if view is image else view
-        top, _, left, _ = padding
-        results['caption_region'] = (left, top, left + inner[1], top + inner[0])
+        results['caption_region'] = (left, top, self.scale[0] - right, self.scale[1] - bottom)
         return results
 
     def __repr__(self) -> str:

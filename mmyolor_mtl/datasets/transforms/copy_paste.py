@@ -4,8 +4,9 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmyolor_mtl.registry import TRANSFORMS
+from mmyolor_mtl.utils.letterbox import PAD_VALUE
 
-from .labels import PAD_VALUE, concat_labels, require_network_space
+from .labels import concat_labels, require_network_space
 from .polygons import FlatPolygons
 from .tiles import Paste, Tile, TiledCanvas, draw_deferred
 

@@ -5,18 +5,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from mmyolor_mtl.registry import TRANSFORMS
+from mmyolor_mtl.utils.letterbox import PAD_VALUE, letterbox, pad_pixels, resize_pixels
 
 from ..label_space import UNLABELLED
-from .labels import (
-    PAD_VALUE,
-    fitted_size,
-    move_labels,
-    pad_pixels,
-    require_network_space,
-    resize_pixels,
-    split_padding,
-    warp_pixels,
-)
+from .labels import move_labels, require_network_space, warp_pixels
 from .polygons import FlatPolygons
 from .tiles import TiledCanvas, draw_deferred, show
 
@@ -52,23 +44,18 @@ class Letterbox(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Resize and pad."""
         draw_deferred(results)
-        image = results['img']
-        shape = image.shape[:2]
-        inner = fitted_size(shape, self.scale, self.allow_scale_up)
-        padding = split_padding(inner, self.scale)
-        shrinks = inner[0] < shape[0] or inner[1] < shape[1]
-        method = cv2.INTER_AREA if shrinks and self.area_shrink else cv2.INTER_LINEAR
-        results['img'] = pad_pixels(resize_pixels(image, inner, method), padding, self.pad_val)
-        results['img_shape'] = results['img'].shape[:2]
-        ratio_w, ratio_h = inner[1] / shape[1], inner[0] / shape[0]
-        results['scale_factor'] = (ratio_w, ratio_h)
-        results['pad_param'] = padding
-        matrix = np.array([[ratio_w, 0, padding[2]], [0, ratio_h, padding[0]], [0, 0, 1]])
+        fitted = letterbox(results['img'], self.scale, self.allow_scale_up, self.pad_val, self.area_shrink)
+        results['img'] = fitted.pixels
+        results['img_shape'] = fitted.pixels.shape[:2]
+        results['scale_factor'] = ratio_w, ratio_h = fitted.scale_factor
+        results['pad_param'] = top, bottom, left, right = fitted.padding
+        matrix = np.array([[ratio_w, 0, left], [0, ratio_h, top], [0, 0, 1]])
         move_labels(results, matrix, results['img_shape'])
         if 'gt_seg_map' in results:
+            inner = (self.scale[1] - top - bottom, self.scale[0] - left - right)
             results['gt_seg_map'] = np.stack(
                 [
-                    pad_pixels(resize_pixels(layer, inner, cv2.INTER_NEAREST_EXACT), padding, UNLABELLED)
+                    pad_pixels(resize_pixels(layer, inner, cv2.INTER_NEAREST_EXACT), fitted.padding, UNLABELLED)
                     for layer in results['gt_seg_map']
                 ]
             )

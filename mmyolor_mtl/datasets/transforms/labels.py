@@ -13,7 +13,6 @@ from mmdet.structures.mask import PolygonMasks
 
 from .polygons import FlatPolygons
 
-PAD_VALUE = 114  # grey of all padding (REFERENCE_SPEC 4.2)
 _HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 _HALF_BACK = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 
@@ -119,41 +118,3 @@ def warp_pixels(
 def centred(matrix: np.ndarray) -> np.ndarray:
     """A (3, 3) matrix on continuous coordinates as OpenCV wants it: (2, 3), on pixel centres."""
     return (_HALF_BACK @ matrix @ _HALF)[:2]
-
-
-def fitted_size(shape: tuple[int, int], scale: tuple[int, int], allow_scale_up: bool = True) -> tuple[int, int]:
-    """Size of an image that fits a frame and keeps its aspect (REFERENCE_SPEC 4.2).
-
-    Args:
-        shape (tuple[int, int]): (h, w) of the image, px.
-        scale (tuple[int, int]): (w, h) of the frame, px.
-        allow_scale_up (bool): Enlarge smaller images.
-
-    Returns:
-        tuple[int, int]: New (h, w), at least 1 px each, fractions cut off.
-    """
-    ratio = min(scale[0] / shape[1], scale[1] / shape[0])
-    if not allow_scale_up:
-        ratio = min(ratio, 1.0)
-    # 640 / 427 * 427 is 639.99...: the small term keeps a full side full.
-    return max(int(shape[0] * ratio + 1e-6), 1), max(int(shape[1] * ratio + 1e-6), 1)
-
-
-def resize_pixels(pixels: np.ndarray, shape: tuple[int, int], interpolation: int = cv2.INTER_LINEAR) -> np.ndarray:
-    """Resize to (h, w) px; the same array if it has that size already."""
-    if pixels.shape[:2] == tuple(shape):
-        return pixels
-    return cv2.resize(pixels, shape[::-1], interpolation=interpolation)
-
-
-def split_padding(inner: tuple[int, int], scale: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Padding that centres (h, w) in a frame (w, h): top, bottom, left, right px; the odd pixel goes below or right."""
-    free_h, free_w = scale[1] - inner[0], scale[0] - inner[1]
-    return free_h // 2, free_h - free_h // 2, free_w // 2, free_w - free_w // 2
-
-
-def pad_pixels(pixels: np.ndarray, padding: tuple[int, int, int, int], fill: int) -> np.ndarray:
-    """Pad top, bottom, left, right px with a constant."""
-    if not any(padding):
-        return pixels
-    return cv2.copyMakeBorder(pixels, *padding, cv2.BORDER_CONSTANT, value=(fill,) * 3)

@@ -7,9 +7,10 @@ import numpy as np
 from mmcv.transforms import BaseTransform, Compose
 
 from mmyolor_mtl.registry import TRANSFORMS
+from mmyolor_mtl.utils.letterbox import PAD_VALUE, fitted_size
 
 from .geometric import Letterbox
-from .labels import PAD_VALUE, concat_labels, fitted_size, move_labels, require_network_space
+from .labels import concat_labels, move_labels, require_network_space
 from .tiles import Tile, TiledCanvas, draw_deferred
 
 LOAD = ({'type': 'LoadImageFromFile'}, {'type': 'mmyolor_mtl.LoadMTLAnnotations'})

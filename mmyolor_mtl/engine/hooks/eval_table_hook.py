@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmyolor_mtl.registry import HOOKS
+from mmyolor_mtl.utils.files import draft_of
 
 # task: (title, {metric key: title}); the order is that of the table.
 ROWS: dict[str, dict[str, str]] = {
@@ -144,10 +144,8 @@ def format_table(metrics: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write a JSON file so that it is either the old or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}')
-    draft.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
-    os.replace(draft, path)
+    with draft_of(path) as draft:
+        draft.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float | None]:

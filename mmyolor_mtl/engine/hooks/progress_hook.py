@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence, Sized
 from typing import Any
 
+import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -24,10 +25,11 @@ from mmyolor_mtl.registry import HOOKS
 class MTLProgressHook(Hook):
     """Shows a progress bar with losses, speed and time left below the log, on a terminal only.
 
-    In training: epoch, iteration, images a second, time left for the whole run (evaluations so far included in the
-    rate), and the losses, averaged over ``window`` iterations. In evaluation: progress and time left. Log lines pass
-    above the bar unharmed. Where the output is no terminal (a file, a pipe, a notebook) nothing is shown, and the plain
-    lines of ``LoggerHook`` remain.
+    In training: epoch, iteration, images a second, share of the time that passes waiting for data, peak of the GPU's
+    memory, time left for the whole run (evaluations so far included in the rate), and the losses, averaged over
+    ``window`` iterations. In evaluation: progress and time left. Log lines pass above the bar unharmed. Where the
+    output is no terminal (a file, a pipe, a notebook) nothing is shown, and the plain lines of ``LoggerHook`` remain,
+    with ``images_per_s`` beside the time, data_time and memory that MMEngine gives them.
 
     Args:
         interval (float): Seconds between two redraws.
@@ -59,21 +61,27 @@ class MTLProgressHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
     ) -> None:
-        """Move the bar."""
-        if self._live is None:
-            return
+        """Move the bar, and log the speed."""
         now = time.time()
         self._speed.append((now, _batch_size(data_batch) * get_world_size()))
-        if now - self._drawn < self.interval:
+        images = sum(number for _, number in list(self._speed)[1:])
+        speed = images / max(now - self._speed[0][0], 1e-6)
+        runner.message_hub.update_scalar('train/images_per_s', speed)
+        if self._live is None or now - self._drawn < self.interval:
             return
         done, total = runner.iter + 1, runner.max_iters
         left = (now - self._train_began) / (done - self._train_first) * (total - done)
-        images = sum(number for _, number in list(self._speed)[1:])
-        speed = images / max(now - self._speed[0][0], 1e-6)
         length = len(runner.train_dataloader)
         title = f'Epoch {runner.epoch + 1}/{runner.max_epochs}  {batch_idx + 1}/{length}'
-        note = f'{speed:.1f} images/s  {format_seconds(left)} left'
-        self._draw(title, done, total, note, self._losses(runner))
+        facts = [f'{speed:.1f} images/s', *self._data_share(runner), *_gpu_memory(), f'{format_seconds(left)} left']
+        self._draw(title, done, total, '  '.join(facts), self._losses(runner))
+
+    def _data_share(self, runner: Runner) -> list[str]:
+        scalars = runner.message_hub.log_scalars  # IterTimerHook measures them
+        if not {'train/time', 'train/data_time'} <= set(scalars):
+            return []
+        share = scalars['train/data_time'].mean(self.window) / max(scalars['train/time'].mean(self.window), 1e-9)
+        return [f'data {share:.0%}']
 
     def _losses(self, runner: Runner) -> str:
         scalars = runner.message_hub.log_scalars
@@ -171,6 +179,12 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(max(seconds, 0)), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'
+
+
+def _gpu_memory() -> list[str]:
+    if not torch.cuda.is_available():
+        return []
+    return [f'{torch.cuda.max_memory_allocated() / 2**30:.1f} GB']
 
 
 def _batch_size(data_batch: Any) -> int:

@@ -82,6 +82,18 @@ class BaseCaptionHead(TaskHead):
         self.self_critical: nn.Module | None = None  # SelfCriticalHook sets it: another loss takes over
         self.test_cfg = _check_test_cfg(test_cfg or {}, max_length)
 
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What ``test_cfg`` says about every way to write, in the terms of ``text.generation``."""
+        ids = self.special_ids
+        never = ['pad_id', 'bos_id'] + ([] if self.test_cfg['write_unknown'] else ['unk_id'])
+        return dict(
+            {key: self.test_cfg[key] for key in ('max_length', 'min_length', 'no_repeat_ngram')},
+            eos_id=ids['eos_id'],
+            pad_id=ids['pad_id'],
+            suppress=[ids[name] for name in never],
+        )
+
     @abstractmethod
     def memory(
         self,
@@ -220,14 +232,7 @@ class BaseCaptionHead(TaskHead):
 
     def _write(self, memory: Any, data_samples: Sequence[DetDataSample], device: torch.device) -> Generated:
         """Sentences about B images as ``test_cfg`` says."""
-        cfg, ids = self.test_cfg, self.special_ids
-        never = ['pad_id', 'bos_id'] + ([] if cfg['write_unknown'] else ['unk_id'])
-        common = dict(
-            {key: cfg[key] for key in ('max_length', 'min_length', 'no_repeat_ngram')},
-            eos_id=ids['eos_id'],
-            pad_id=ids['pad_id'],
-            suppress=[ids[name] for name in never],
-        )
+        cfg, ids, common = self.test_cfg, self.special_ids, self.rules
         decoding = self.decoder.start(memory)
         start = torch.full((len(data_samples),), ids['bos_id'], device=device)
         if cfg['top_p'] is None:

@@ -131,37 +131,52 @@ class CaptionHead(BaseCaptionHead):
             raise ValueError(f'the caption head was built for {len(self.projections)} levels, got {len(feats)}')
         if regions is not None and len(regions) != feats[0].shape[0]:
             raise ValueError(f'{len(regions)} regions do not fit {feats[0].shape[0]} images')
-        contents, positions, masks = [], [], []
-        for feat, stride, projection in zip(feats, self.strides, self.projections, strict=True):
-            content = projection(feat)
-            mask = _region_mask([None] if regions is None else regions, feat.shape[-2:], stride)
-            position = self.position(~mask.to(feat.device))
-            contents.append(content.flatten(2))
-            positions.append(position.flatten(2).to(content.dtype))
-            masks.append(mask.flatten(1))
-        valid = torch.cat(masks, 1)
+        height, width = (side * self.strides[0] for side in feats[0].shape[-2:])
+        whole = (0.0, 0.0, float(width), float(height))
+        given = [None] if regions is None else regions
+        shown = torch.tensor([whole if region is None else region for region in given])
+        masks = [cell_mask(shown, feat.shape[-2:], stride) for feat, stride in zip(feats, self.strides, strict=True)]
+        for region, *levels in zip(given, *masks, strict=True):
+            if region is not None and not all(level.any() for level in levels):
+                raise ValueError(
+                    f'caption region (x1, y1, x2, y2)={tuple(region)} has no part in the view of {(width, height)} px'
+                )
+        memory = self.memory_of_cells(feats, [mask.to(feats[0].device) for mask in masks])
         # Attention without a mask is faster, and most batches need none.
-        full = regions is None or bool(valid.all())
-        memory = ImageMemory(
-            torch.cat(contents, 2).transpose(1, 2),
-            torch.cat(positions, 2).transpose(1, 2),
-            None if full else valid.to(feats[0].device),
-        )
+        if all(bool(mask.all()) for mask in masks):
+            memory = memory._replace(mask=None)
         return memory if self.encoder is None else self.encoder(memory)
 
+    def memory_of_cells(self, feats: Sequence[Tensor], masks: Sequence[Tensor]) -> ImageMemory:
+        """Project the levels and join them to one memory, not encoded yet.
 
-def _region_mask(regions: Sequence[Region | None], shape: tuple[int, int], stride: int) -> Tensor:
-    """Bool (B, H, W): cells of H x W that overlap their image's region."""
-    masks = []
-    for region in regions:
-        if region is None:
-            masks.append(torch.ones(tuple(shape), dtype=torch.bool))
-            continue
-        x1, y1, x2, y2 = region
-        left, top = torch.arange(shape[1]) * stride, torch.arange(shape[0]) * stride
-        mask = ((top < y2) & (top + stride > y1))[:, None] & ((left < x2) & (left + stride > x1))
-        if x1 >= x2 or y1 >= y2 or not mask.any():
-            size = (shape[1] * stride, shape[0] * stride)
-            raise ValueError(f'caption region (x1, y1, x2, y2)={(x1, y1, x2, y2)} has no part in the view of {size} px')
-        masks.append(mask)
-    return torch.stack(masks)
+        Args:
+            feats: A map (B, C, H, W) for each level.
+            masks: Bool (B, H, W) for each level, True where a cell shows the picture.
+        """
+        contents, positions = [], []
+        for feat, mask, projection in zip(feats, masks, self.projections, strict=True):
+            content = projection(feat)
+            contents.append(content.flatten(2))
+            positions.append(self.position(~mask).flatten(2).to(content.dtype))
+        return ImageMemory(
+            torch.cat(contents, 2).transpose(1, 2),
+            torch.cat(positions, 2).transpose(1, 2),
+            torch.cat([mask.flatten(1) for mask in masks], 1),
+        )
+
+
+def cell_mask(regions: Tensor, shape: Sequence[int], stride: int) -> Tensor:
+    """Cells that overlap a region: bool (B, h, w).
+
+    Args:
+        regions: (B, 4) xyxy px; one with no area overlaps nothing.
+        shape: (h, w) of the level.
+        stride: Pixels that a cell covers.
+    """
+    x1, y1, x2, y2 = regions[:, :, None].unbind(1)
+    left = torch.arange(shape[1], device=regions.device) * stride
+    top = torch.arange(shape[0], device=regions.device) * stride
+    columns = (left < x2) & (left + stride > x1) & (x1 < x2)
+    rows = (top < y2) & (top + stride > y1) & (y1 < y2)
+    return rows[:, :, None] & columns[:, None]

@@ -166,7 +166,7 @@ class YOLORDetectionHead(TaskHead):
         """Rows, columns and stride of each level."""
         return [(feat.shape[2], feat.shape[3], stride) for feat, stride in zip(feats, self.strides, strict=False)]
 
-    def _points(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    def anchors(self, feats: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Anchor points (N, 2) and strides (N, 1), px."""
         return anchor_points([level[:2] for level in self._levels(feats)], self.strides, feats[0])
 
@@ -182,7 +182,7 @@ class YOLORDetectionHead(TaskHead):
             raise RuntimeError('the detection head is in its deploy form, which cannot be trained: build it anew')
         indices = shared['det_indices'] = labelled_indices(data_samples, self.task)
         samples = [data_samples[i] for i in indices]
-        points, stride = self._points(feats)
+        points, stride = self.anchors(feats)
         levels = self._levels(feats)
 
         def run(
@@ -274,7 +274,7 @@ class YOLORDetectionHead(TaskHead):
         outputs = self.forward(feats)
         if 'o2o_cls_logits' in outputs:
             shared['o2o_cls_logits'] = outputs['o2o_cls_logits']
-        points, stride = self._points(feats)
+        points, stride = self.anchors(feats)
         boxes = distances_to_boxes(points, self.inference_branches.projection(outputs['box_dists']) * stride)
         scores = outputs['cls_logits'].float().sigmoid()
         shared['detections'] = []

@@ -1,5 +1,6 @@
 """Transformer text decoder in CATR's lineage, the caption head of the paper (REFERENCE_SPEC 2.6)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -155,6 +156,34 @@ class CaptionDecoder(nn.Module):
         """Teacher-forced logits (B, T, V) of the token that follows each of the tokens (B, T)."""
         return self.output(self.hidden(tokens, memory))
 
+    def step(
+        self,
+        tokens: Tensor,
+        place: Tensor,
+        images: Sequence[KeyValue],
+        image_mask: Tensor | None,
+        past: Sequence[KeyValue | None],
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Append one token to each of R = B * K rows.
+
+        Args:
+            tokens: (R,).
+            place: (1,) int64, how many tokens stand before it.
+            images: What :meth:`project_memory` returned for the B images.
+            image_mask: (B, 1, 1, N) or None.
+            past: Keys and values of the tokens before, for each layer.
+
+        Returns:
+            The logits (R, V) of the next token, and the keys and values of all tokens so far.
+        """
+        position = self.embeddings.position(place)
+        x = self.embeddings(tokens[:, None], position)
+        seen = []
+        for layer, image, before in zip(self.layers, images, past, strict=True):
+            x, kept = layer(x, position, image, image_mask, before)
+            seen.append(kept)
+        return self.output(self.norm(x[:, 0])), seen
+
     def start(self, memory: ImageMemory) -> 'CachedDecoding':
         """Begin to write about the B images."""
         return CachedDecoding(self, memory)
@@ -174,7 +203,7 @@ class CachedDecoding:
         self.decoder = decoder
         self.images = decoder.project_memory(memory)
         self.image_mask = memory.attention_mask
-        self.past: list[KeyValue | None] = [None] * len(self.images)
+        self.past: Sequence[KeyValue | None] = [None] * len(self.images)
         self.length = 0
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -182,12 +211,10 @@ class CachedDecoding:
         decoder = self.decoder
         if self.length >= decoder.max_length:
             raise ValueError(f'token {self.length + 1} is beyond the position table: max_length={decoder.max_length}')
-        position = decoder.embeddings.position.weight[self.length : self.length + 1]
-        x = decoder.embeddings(tokens[:, None], position)
-        for i, layer in enumerate(decoder.layers):
-            x, self.past[i] = layer(x, position, self.images[i], self.image_mask, self.past[i])
+        place = tokens.new_full((1,), self.length)
+        logits, self.past = decoder.step(tokens, place, self.images, self.image_mask, self.past)
         self.length += 1
-        return decoder.output(decoder.norm(x[:, 0]))
+        return logits
 
     def reorder(self, rows: Tensor) -> None:
         """Continue with these rows (R',) of the present ones; the rows of an image stay together and in order."""

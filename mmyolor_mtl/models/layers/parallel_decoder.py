@@ -3,6 +3,7 @@
 Everything is post-norm: ``norm(x + dropout(f(x)))``.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -198,6 +199,34 @@ class ParallelDecoder(nn.Module):
         """Teacher-forced logits (R, T, V) of the token that follows each of the tokens (R, T)."""
         return self.output(self.hidden(tokens, memories))
 
+    def step(
+        self,
+        tokens: Tensor,
+        place: Tensor,
+        images: Sequence[tuple[KeyValue, KeyValue]],
+        past: Sequence[KeyValue | None],
+    ) -> tuple[Tensor, list[KeyValue]]:
+        """Append one token to each of R = B * K rows.
+
+        Args:
+            tokens: (R,).
+            place: (1,) int64, how many tokens stand before it.
+            images: Keys and values of both memories of the B images, for each layer.
+            past: Keys and values of the tokens before, for each layer.
+
+        Returns:
+            The logits (R, V) of the next token, and the keys and values of all tokens so far.
+        """
+        x = (self.word(tokens) + self.position(place + 1))[:, None]
+        seen = []
+        for layer, image, before in zip(self.layers, images, past, strict=True):
+            new = layer.self_attn.project(x)
+            if before is not None:
+                new = torch.cat([before[0], new[0]], 2), torch.cat([before[1], new[1]], 2)
+            x = layer.look(layer.self_attn(x, new), image)
+            seen.append(new)
+        return self.output(x[:, 0]), seen
+
     def start(self, memories: VisualMemories) -> 'ParallelDecoding':
         """Begin to write about the B images."""
         return ParallelDecoding(self, memories)
@@ -216,7 +245,7 @@ class ParallelDecoding:
     def __init__(self, decoder: ParallelDecoder, memories: VisualMemories) -> None:
         self.decoder = decoder
         self.images = [layer.project(memories) for layer in decoder.layers]
-        self.past: list[KeyValue | None] = [None] * len(self.images)
+        self.past: Sequence[KeyValue | None] = [None] * len(self.images)
         self.length = 0
 
     def step(self, tokens: Tensor) -> Tensor:
@@ -224,14 +253,9 @@ class ParallelDecoding:
         decoder = self.decoder
         if self.length >= decoder.max_length:
             raise ValueError(f'token {self.length + 1} is beyond the position table: max_length={decoder.max_length}')
+        logits, self.past = decoder.step(tokens, tokens.new_full((1,), self.length), self.images, self.past)
         self.length += 1
-        x = (decoder.word(tokens) + decoder.position.weight[self.length])[:, None]
-        for i, layer in enumerate(decoder.layers):
-            new, past = layer.self_attn.project(x), self.past[i]
-            seen = new if past is None else (torch.cat([past[0], new[0]], 2), torch.cat([past[1], new[1]], 2))
-            self.past[i] = seen
-            x = layer.look(layer.self_attn(x, seen), self.images[i])
-        return decoder.output(x[:, 0])
+        return logits
 
     def reorder(self, rows: Tensor) -> None:
         """Continue with these rows (R',) of the present ones; the rows of an image stay together and in order."""

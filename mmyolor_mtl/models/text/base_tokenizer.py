@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+from mmyolor_mtl.utils.token_text import JOINS, decode_ids
 
 SPECIAL_TOKENS = ('[PAD]', '[UNK]', '[BOS]', '[EOS]')
 Self = TypeVar('Self', bound='BaseTokenizer')
@@ -12,7 +14,7 @@ Self = TypeVar('Self', bound='BaseTokenizer')
 class BaseTokenizer(ABC):
     """Turns text into ids and back.
 
-    A subclass says how a text is split (:meth:`_split`) and how tokens are joined (:meth:`_join`).
+    A subclass says how a text is split (:meth:`_split`) and how tokens are joined (:attr:`join`).
 
     Args:
         tokens: All tokens in order of their ids.
@@ -22,6 +24,7 @@ class BaseTokenizer(ABC):
         origin: Where the tokens come from, for messages.
 
     Attributes:
+        join: Key of ``mmyolor_mtl.utils.token_text.JOINS``.
         pad_id: Padding.
         unk_id: Stands for what the vocabulary lacks.
         bos_id: Begins every sentence.
@@ -30,6 +33,8 @@ class BaseTokenizer(ABC):
     Raises:
         ValueError: ``vocab_size`` is too small.
     """
+
+    join: ClassVar[str]
 
     def __init__(self, tokens: Sequence[str], specials: Mapping[str, int], vocab_size: int | None, origin: str) -> None:
         if vocab_size is not None and vocab_size < len(tokens):
@@ -45,10 +50,6 @@ class BaseTokenizer(ABC):
     @abstractmethod
     def _split(self, text: str) -> list[int]:
         """Ids of a text, without start and end."""
-
-    @abstractmethod
-    def _join(self, tokens: list[str]) -> str:
-        """Text of some tokens, none of them special."""
 
     def __len__(self) -> int:
         """Vocabulary size V, places without a token included."""
@@ -99,17 +100,24 @@ class BaseTokenizer(ABC):
         Raises:
             ValueError: An id is outside ``[0, V)``.
         """
-        tokens = []
-        for number in ids:
-            i = int(number)
-            if not 0 <= i < self._size:
-                raise ValueError(f'token id {i} is outside the vocabulary of {self._size}')
-            if i == self.eos_id:
-                break
-            if i not in self._silent and i < len(self._tokens):
-                tokens.append(self._tokens[i])
-        text = self._join(tokens)
-        return text[:1].upper() + text[1:]
+        return decode_ids(
+            ids,
+            tokens=self._tokens,
+            vocab_size=self._size,
+            eos_id=self.eos_id,
+            silent_ids=self._silent,
+            join=JOINS[self.join],
+        )
+
+    def decoding_state(self) -> dict[str, Any]:
+        """What :func:`mmyolor_mtl.utils.token_text.decode_ids` needs, ready for JSON; ``join`` is the key."""
+        return {
+            'join': self.join,
+            'tokens': list(self._tokens),
+            'vocab_size': self._size,
+            'eos_id': self.eos_id,
+            'silent_ids': sorted(self._silent),
+        }
 
     def save(self, path: str | Path) -> None:
         """Write the vocabulary file that ``vocab_file`` reads."""

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mmyolor_mtl.registry import TOKENIZERS
+from mmyolor_mtl.utils.token_text import WORD_CONTINUED
 
 from .base_tokenizer import SPECIAL_TOKENS, BaseTokenizer, read_vocabulary, tokens_or_lines
 
 # BERT calls the start and the end of a sentence by other names.
 _SPECIAL_NAMES = dict(pad=('[PAD]',), unk=('[UNK]',), bos=('[BOS]', '[CLS]'), eos=('[EOS]', '[SEP]'))
-_CONTINUED = '##'
 _HOW_BPE = 'build it with tools/misc/build_vocab.py --kind bpe'
 # Half of a surrogate pair, as broken JSON files have it: no text to the library.
 _SURROGATES = re.compile('[\ud800-\udfff]')
@@ -47,9 +47,6 @@ class _SubwordTokenizer(BaseTokenizer):
     def _split(self, text: str) -> list[int]:
         return self._tokenizer.encode(_clean(text), add_special_tokens=False).ids
 
-    def _join(self, tokens: list[str]) -> str:
-        return ' '.join(self._tokenizer.decoder.decode(tokens).split())
-
 
 @TOKENIZERS.register_module()
 class WordPieceTokenizer(_SubwordTokenizer):
@@ -82,6 +79,8 @@ class WordPieceTokenizer(_SubwordTokenizer):
         'A surfboard a cafe'
     """
 
+    join = 'word_pieces'
+
     def __init__(
         self,
         vocab_file: str | Path | None = None,
@@ -98,10 +97,6 @@ class WordPieceTokenizer(_SubwordTokenizer):
         super().__init__(library, tokens, specials, vocab_size, origin)
         if '[MASK]' in ids:
             self._silent.add(ids['[MASK]'])
-
-    def _join(self, tokens: list[str]) -> str:
-        # The library's clean-up sees one token at a time and misses the apostrophe, which BERT's own joins.
-        return super()._join(tokens).replace(" ' ", "'").removeprefix(_CONTINUED)
 
     def state(self) -> dict[str, Any]:
         """Everything needed to rebuild it, in plain types."""
@@ -129,7 +124,7 @@ class WordPieceTokenizer(_SubwordTokenizer):
         if not letters:
             raise ValueError('the captions hold no words: give other caption files')
         # Left to itself the trainer numbers the continuing letters in an order that changes from run to run.
-        fixed = [*SPECIAL_TOKENS, *sorted(letters), *sorted(_CONTINUED + letter for letter in letters)]
+        fixed = [*SPECIAL_TOKENS, *sorted(letters), *sorted(WORD_CONTINUED + letter for letter in letters)]
         trained = _train(library, texts, vocab_size, min_count, fixed)
         return cls(tokens=sorted(trained.get_vocab(), key=trained.token_to_id))
 
@@ -155,6 +150,8 @@ class BPETokenizer(_SubwordTokenizer):
         ValueError: The file has another form, a special token is missing, a merge names a token that does not exist,
             ``vocab_size`` is too small, or not exactly one of ``vocab_file`` and ``tokens`` is given.
     """
+
+    join = 'byte_pairs'
 
     def __init__(
         self,
@@ -212,7 +209,6 @@ def _word_pieces(ids: Mapping[str, int], unknown: str, lowercase: bool) -> Any:
     tokenizer = library.Tokenizer(library.models.WordPiece(dict(ids), unk_token=unknown))
     tokenizer.normalizer = library.normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = library.pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = library.decoders.WordPiece(prefix=_CONTINUED, cleanup=True)
     return tokenizer
 
 
@@ -223,7 +219,6 @@ def _byte_pairs(ids: Mapping[str, int], merges: Sequence[tuple[str, ...]]) -> An
         [library.normalizers.NFC(), library.normalizers.Lowercase(), library.normalizers.NFC()]
     )
     tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = library.decoders.ByteLevel()
     return tokenizer
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmyolor_mtl.registry import TOKENIZERS
+from mmyolor_mtl.utils.token_text import CLITICS
 
 from .base_tokenizer import SPECIAL_TOKENS, BaseTokenizer, tokens_or_lines
 
 # Signs that may stand inside a word; at its edges they are punctuation and go.
 _JOINERS = "'-.,&"
 _APOSTROPHES = str.maketrans({'’': "'", '‘': "'", '`': "'", '´': "'"})
-_CLITICS = ("'s", "n't", "'re", "'ve", "'ll", "'d", "'m")
 _FUSED = {
     'cannot': ('can', 'not'),
     'gimme': ('gim', 'me'),
@@ -63,12 +63,12 @@ def _is_word_char(char: str) -> bool:
 
 
 def _split_clitics(piece: str) -> list[str]:
-    if piece in _CLITICS:
+    if piece in CLITICS:
         return [piece]
     word = piece.strip(_JOINERS)
     tail: list[str] = []
     end = len(word)
-    while clitic := next((c for c in _CLITICS if word.endswith(c, 0, end) and len(c) < end), None):
+    while clitic := next((c for c in CLITICS if word.endswith(c, 0, end) and len(c) < end), None):
         tail.append(clitic)
         end -= len(clitic)
     word = word[:end].rstrip(_JOINERS)
@@ -101,6 +101,8 @@ class WordTokenizer(BaseTokenizer):
         "A dog's"
     """
 
+    join = 'words'
+
     def __init__(
         self,
         vocab_file: str | Path | None = None,
@@ -115,12 +117,6 @@ class WordTokenizer(BaseTokenizer):
 
     def _split(self, text: str) -> list[int]:
         return [self._ids.get(word, self.unk_id) for word in split_words(text)]
-
-    def _join(self, tokens: list[str]) -> str:
-        text = ''
-        for token in tokens:
-            text += token if not text or token in _CLITICS else f' {token}'
-        return text
 
     @classmethod
     def build(cls, captions: Iterable[str], min_count: int = 1, vocab_size: int | None = None) -> 'WordTokenizer':

@@ -8,7 +8,8 @@ from mmcv.transforms import Compose
 
 from mmyolor_mtl.datasets import COCOMultiTaskDataset
 from mmyolor_mtl.datasets.transforms import Letterbox, MTLRandomAffine, MTLRandomFlip
-from mmyolor_mtl.datasets.transforms.labels import fitted_size, split_padding, warp_pixels
+from mmyolor_mtl.datasets.transforms.labels import warp_pixels
+from mmyolor_mtl.utils.letterbox import fitted_size, split_padding
 
 from .. import tiny_coco as tiny
 from .helpers import check_invariants, load, masks_of

@@ -1,0 +1,187 @@
+"""Runs that were killed with SIGKILL, and what they come to when they are resumed."""
+
+import importlib.util
+import math
+import multiprocessing
+import os
+import random
+import signal
+import socket
+
+import pytest
+import torch
+from yapf.yapflib import yapf_api
+
+from mmyolor_mtl.utils import register_safe_globals
+
+from . import kill_hook  # noqa: F401  (registers the hook)
+from .conftest import ROOT, tiny_config
+
+STEPS = 8
+
+
+def resumable_config(root, work_dir):
+    """Two epochs of four steps, of which the last has another pipeline; everything random is on."""
+    cfg = tiny_config(root, work_dir, max_epochs=2, batch_size=3)
+    cfg.randomness = dict(seed=5)
+    cfg.model.heads.cap.dropout = 0.2
+    cfg.train_cfg.val_interval = 1
+    cfg.default_hooks.checkpoint.save_best = 'cap/Bleu_1'
+    cfg.param_scheduler = [
+        dict(type='LinearLR', start_factor=0.1, by_epoch=False, begin=0, end=3),
+        dict(type='CosineAnnealingLR', T_max=1, begin=1, end=2, by_epoch=True, convert_to_iter_based=True),
+    ]
+    cfg.custom_imports = dict(imports=['mmyolor_mtl', 'tests.test_train.kill_hook'], allow_failed_imports=False)
+    cfg.custom_hooks.append(dict(type='mmyolor_mtl.KillHook'))
+    return cfg
+
+
+def within_epochs(cfg):
+    """Checkpoints after every second step, gradients accumulated over three."""
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=2)
+    cfg.optim_wrapper.accumulative_counts = 3
+    return cfg
+
+
+def with_workers(cfg):
+    """Checkpoints after every third step; workers that stay prepare the samples."""
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=3, max_keep_ckpts=1)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.update(num_workers=2, persistent_workers=True)
+    return cfg
+
+
+def self_critical(cfg):
+    """Checkpoints after every epoch; in the second, captions are trained by sentences drawn at random."""
+    captions = f'{cfg.train_dataloader.dataset.data_root}annotations/captions_train2017.json'
+    loss = dict(type='SelfCriticalLoss', caption_file=captions, num_captions=2, search='sample', max_length=8)
+    cfg.custom_hooks.append(dict(type='mmyolor_mtl.SelfCriticalHook', loss=loss, begin=1, freeze=False))
+    return cfg
+
+
+def write(make, root, folder):
+    """A config file whose run leaves everything in ``folder``."""
+    cfg = make(resumable_config(root, folder / 'run'))
+    folder.mkdir(exist_ok=True)
+    cfg.dump(folder / 'job.py')
+    return folder / 'job.py'
+
+
+def train(config, *arguments, kill_at='', processes=1):
+    """Run tools/train.py in forks, which have all modules already; return their exit codes."""
+    variables = {'KILL_AT': kill_at}
+    if processes > 1:
+        arguments = (*arguments, '--launcher', 'pytorch')
+        variables |= {'WORLD_SIZE': processes, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port()}
+    context = multiprocessing.get_context('fork')
+    started = [
+        context.Process(target=_train, args=(config, arguments, {**variables, 'RANK': rank, 'LOCAL_RANK': rank}))
+        for rank in range(processes)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(300)
+    return [process.exitcode for process in started]
+
+
+def _train(config, arguments, variables):
+    log = os.open(config.parent / 'log.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    yapf_api.FormatCode = lambda text, **_: (text, True)  # formatting the config takes most of the time otherwise
+    spec = importlib.util.spec_from_file_location('train_tool', ROOT / 'tools/train.py')
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    tool.main([str(config), *arguments])
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        return sock.getsockname()[1]
+
+
+def final_state(config):
+    """What the run has come to, from its last checkpoint."""
+    register_safe_globals()
+    last = (config.parent / 'run/last_checkpoint').read_text()
+    state = torch.load(last, map_location='cpu', weights_only=True)
+    hub = state['message_hub']['runtime_info']
+    kept = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'train_loop', 'processes')
+    return {**{key: state[key] for key in kept}, 'iter': state['meta']['iter'], 'best': hub['best_score']}
+
+
+def assert_equal(first, second, path=''):
+    assert type(first) is type(second), path
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            assert_equal(first[key], second[key], f'{path}/{key}')
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second), path
+        for i, (one, other) in enumerate(zip(first, second, strict=True)):
+            assert_equal(one, other, f'{path}/{i}')
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    else:
+        assert first == second or (math.isnan(first) and math.isnan(second)), path
+
+
+def run_whole(make, root, folder, processes=1):
+    config = write(make, root, folder)
+    assert train(config, processes=processes) == [0] * processes, (folder / 'log.txt').read_text()[-2000:]
+    return final_state(config)
+
+
+def kill_and_resume(make, root, folder, kill_at, reference, processes=1):
+    config = write(make, root, folder)
+    killed = train(config, kill_at=kill_at, processes=processes)
+    assert killed[-1] == -signal.SIGKILL and 0 not in killed, (folder / 'log.txt').read_text()[-2000:]
+    resumed = train(config, '--resume', processes=processes)
+    assert resumed == [0] * processes, (folder / 'log.txt').read_text()[-2000:]
+    assert_equal(final_state(config), reference)
+
+
+def test_killed_within_an_epoch_and_an_accumulation(scenes, tmp_path):
+    reference = run_whole(within_epochs, scenes, tmp_path / 'whole')
+    assert reference['iter'] == STEPS
+    kill_and_resume(within_epochs, scenes, tmp_path / 'killed', 'step 3', reference)
+    logs = [path.read_text() for path in sorted((tmp_path / 'killed/run').glob('*/*.log'))]
+    assert ['resumed epoch: 0, iter: 2' in log for log in logs] == [False, True]
+
+
+def trials():
+    """Ten kills at random: by a step, while a file is written or named, in an evaluation, by the clock."""
+    draw = random.Random(20230921)
+    stages = [f'step {draw.randrange(1, STEPS)}' for _ in range(4)]
+    stages += [f'writing {draw.randrange(1, 4)}' for _ in range(2)] + [f'naming {draw.randrange(1, 4)}']
+    stages += [f'evaluation {draw.randrange(1, 3)}', *(f'seconds {draw.uniform(0, 1.5):.2f}' for _ in range(2))]
+    draw.shuffle(stages)
+    makes = (within_epochs, with_workers, self_critical)
+    return [(makes[i % 3], stage) for i, stage in enumerate(stages)]
+
+
+@pytest.fixture(scope='module')
+def references(scenes, tmp_path_factory):
+    """Final states of the runs that nobody disturbs."""
+    makes = (within_epochs, with_workers, self_critical)
+    return {make: run_whole(make, scenes, tmp_path_factory.mktemp(make.__name__)) for make in makes}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('make', 'kill_at'), trials(), ids=lambda value: getattr(value, '__name__', value))
+def test_ten_kills_at_random_change_nothing(references, scenes, tmp_path, make, kill_at):
+    kill_and_resume(make, scenes, tmp_path / 'killed', kill_at, references[make])
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_is_killed(scenes, tmp_path):
+    def make(cfg):
+        cfg.train_dataloader.batch_size = 2  # three steps an epoch
+        return within_epochs(cfg)
+
+    reference = run_whole(make, scenes, tmp_path / 'whole', processes=2)
+    kill_and_resume(make, scenes, tmp_path / 'killed', 'step 5', reference, processes=2)
+    assert len(reference['processes']) == 2
