@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 
@@ -10,10 +11,8 @@ def is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, NotImplementedError):
-        # Damaged headers make zipfile believe in encryption or compression methods that do not exist.
-        return False
-    except RuntimeError:
+    # Damaged headers make zipfile believe in encryption, or in compressions that do not exist.
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error):
         return False
 
 
@@ -30,15 +29,14 @@ def find_last_whole(work_dir: Path, folder: Path, prefix: str) -> tuple[Path | N
     """
     named = _named_as_last(work_dir, folder)
     if named is not None:
-        prefix = re.sub(r'\d+$', '', named.stem)
-    numbers = {path: int(path.stem[len(prefix) :]) for path in folder.glob(f'{prefix}*.pth') if _number(path, prefix)}
-    if named is not None and _number(named, prefix):
-        numbers[named] = int(named.stem[len(prefix) :])
-        # Newer ones are of another run: the name is written after the file.
-        numbers = {path: number for path, number in numbers.items() if number <= numbers[named]}
+        folder, prefix = named.parent, re.sub(r'\d+$', '', named.stem)
+    found = {path: path.stem[len(prefix) :] for path in folder.glob(f'{prefix}*.pth')}
+    numbers = {path: int(text) for path, text in found.items() if text.isdecimal()}
+    if named is not None:
+        # Those with a higher number are of an earlier run in the same folder.
+        last = int(named.stem[len(prefix) :] or 0)
+        numbers = {**{path: number for path, number in numbers.items() if number < last}, named: last}
     candidates = sorted(numbers, key=lambda path: numbers[path], reverse=True)
-    if named is not None and named not in numbers:
-        candidates.insert(0, named)
     broken = []
     for path in candidates:
         if is_whole(path):
@@ -55,7 +53,3 @@ def _named_as_last(work_dir: Path, folder: Path) -> Path | None:
     path = Path(name)
     # A work folder that was moved keeps the old path.
     return path if path.is_file() else folder / path.name
-
-
-def _number(path: Path, prefix: str) -> bool:
-    return path.stem[len(prefix) :].isdecimal()
