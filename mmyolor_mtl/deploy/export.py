@@ -179,13 +179,13 @@ def check_graphs(folder: Path, model: YOLORMTL, batch: int, size: tuple[int, int
 
 
 def _check_steps(folder: Path, head: Any, memory: Any, exported_memory: dict[str, np.ndarray], batch: int) -> None:
-    """Four words about each picture, in two sentences from the second on."""
+    """As many words as a sentence may have, about each picture in two sentences from the second word on."""
     step = load_graph(folder / CAPTION_FILE, ('log_probs', 'new_cache'))
     decoding = head.decoder.start(memory)
     layers, heads, channels = CaptionStep(head).cache_shape
     cache: np.ndarray = np.zeros((batch, 1, layers, 2, heads, 0, channels), np.float32)
     tokens: np.ndarray = np.full((batch, 1), head.special_ids['bos_id'])
-    for place in range(4):
+    for place in range(head.test_cfg['max_length']):
         logits = decoding.step(torch.from_numpy(tokens.ravel()))
         found = step({'tokens': tokens, 'cache': cache, **exported_memory})
         expected = logits.log_softmax(-1).numpy().reshape(found['log_probs'].shape)

@@ -114,38 +114,60 @@ class CaptionStep(nn.Module):
         return logits.log_softmax(-1).unflatten(0, tokens.shape), new.unflatten(0, tokens.shape)
 
 
-class ExportedAttention(nn.Module):
-    """Attention in plain products, which every runtime computes well.
+class AttentionToPicture(nn.Module):
+    """Attention that keeps the keys as (B, heads, D / heads, N), as the product with the queries wants them.
 
     The fused attention that PyTorch exports would turn and scale all keys of the picture for every word.
 
     Args:
         attention: What it stands for.
-        turned: Keep the keys as (B, heads, D / heads, N), as the product with the queries wants them.
     """
 
-    def __init__(self, attention: MultiHeadAttention, *, turned: bool) -> None:
+    def __init__(self, attention: MultiHeadAttention) -> None:
         super().__init__()
         self.attention = attention
-        self.turned = turned
 
     def project(self, keys: Tensor, values: Tensor) -> KeyValue:
         """Keys, and values (B, heads, N, D / heads), of a memory of N places, both (B, N, D)."""
         key, value = self.attention.project(keys, values)
-        return key.transpose(2, 3) if self.turned else key, value
+        return key.transpose(2, 3), value
+
+    def forward(self, queries: Tensor, key_value: KeyValue, *, mask: Tensor | None = None) -> Tensor:
+        """Attend (B, T, D); ``mask`` (B, 1, 1, N) float is added: 0, or -inf where nobody may look."""
+        scores = _scaled_query(self.attention, queries) @ key_value[0]
+        weights = (scores if mask is None else scores + mask).softmax(-1)
+        return self.attention.out_proj((weights @ key_value[1]).transpose(1, 2).flatten(2))
+
+
+class AttentionToWords(nn.Module):
+    """Attention of one word a row to those before it, written as sums.
+
+    There are few words, so that costs nothing; and OpenVINO 2026.4 gets the products wrong when there are 16.
+
+    Args:
+        attention: What it stands for.
+    """
+
+    def __init__(self, attention: MultiHeadAttention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def project(self, keys: Tensor, values: Tensor) -> KeyValue:
+        """Keys and values (R, heads, T, D / heads) of T words."""
+        return self.attention.project(keys, values)
 
     def forward(
-        self, queries: Tensor, key_value: KeyValue, *, mask: Tensor | None = None, is_causal: bool = False
+        self, queries: Tensor, key_value: KeyValue, mask: Tensor | None = None, is_causal: bool = False
     ) -> Tensor:
-        """Attend (B, T, D); ``mask`` (B, 1, 1, N) float is added: 0, or -inf where nobody may look.
+        """Attend (R, 1, D). Words come one by one and without padding, which needs neither mask nor causality."""
+        scores = (_scaled_query(self.attention, queries) * key_value[0]).sum(-1, keepdim=True)
+        seen = (scores.softmax(2) * key_value[1]).sum(2)
+        return self.attention.out_proj(seen.flatten(1)[:, None])
 
-        Words come one by one, so causality needs no mask.
-        """
-        attention = self.attention
-        query = attention.q_proj(queries).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        scores = (query * query.shape[-1] ** -0.5) @ (key_value[0] if self.turned else key_value[0].transpose(2, 3))
-        weights = (scores if mask is None else scores + mask).softmax(-1)
-        return attention.out_proj((weights @ key_value[1]).transpose(1, 2).flatten(2))
+
+def _scaled_query(attention: MultiHeadAttention, queries: Tensor) -> Tensor:
+    query = attention.q_proj(queries).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
+    return query * query.shape[-1] ** -0.5
 
 
 def memory_names(head: Any) -> list[str]:
@@ -164,11 +186,12 @@ def memory_axes(head: Any) -> list[int]:
 def _prepare_attention(head: Any) -> None:
     for layer in head.decoder.layers:
         if isinstance(head, RegionCaptionHead):
-            parts = [(layer.self_attn, 'attention'), (layer.grid_attn, 'attention'), (layer.region_attn, 'attention')]
+            layer.self_attn.attention = AttentionToWords(layer.self_attn.attention)
+            for part in (layer.grid_attn, layer.region_attn):
+                part.attention = AttentionToPicture(part.attention)
         else:
-            parts = [(layer, 'self_attn'), (layer, 'cross_attn')]
-        for i, (owner, name) in enumerate(parts):
-            setattr(owner, name, ExportedAttention(getattr(owner, name), turned=i > 0))
+            layer.self_attn = AttentionToWords(layer.self_attn)
+            layer.cross_attn = AttentionToPicture(layer.cross_attn)
 
 
 def _memory(head: Any, feats: Sequence[Tensor], region: Tensor | None, shared: Mapping[str, Tensor]) -> list[Tensor]:

@@ -16,7 +16,8 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope='session')
 def torch_inferencer(pictures, tmp_path_factory):
     model = tiny_model()
-    model['heads']['cap'].update(tokenizer=TOKENIZER)
+    # Long sentences: OpenVINO 2026.4 miscalculates some products over 16 words.
+    model['heads']['cap'].update(tokenizer=TOKENIZER, max_length=24, test_cfg=dict(max_length=20, min_length=18))
     model['test_cfg']['panoptic'].update(num_evaluated=5)
     return build_inferencer(model, pictures, tmp_path_factory.mktemp('network'))
 

@@ -102,7 +102,7 @@ def test_an_earlier_export_is_replaced(torch_inferencer, tmp_path, monkeypatch):
 
 def test_the_network_itself_is_left_as_it_was(exported, torch_inferencer):
     names = {type(part).__name__ for part in torch_inferencer.model.modules()}
-    assert 'MultiHeadAttention' in names and 'ExportedAttention' not in names
+    assert 'MultiHeadAttention' in names and 'AttentionToPicture' not in names
 
 
 def test_missing_packages_are_named(monkeypatch, torch_inferencer, tmp_path):
