@@ -72,6 +72,11 @@ def test_no_damage_is_fatal_or_overlooked(tmp_path):
     check()
 
 
+def test_objects_that_weights_only_forbids_are_no_damage(tmp_path):
+    torch.save({'state_dict': {}, 'mine': Disk}, tmp_path / 'epoch_1.pth')
+    assert is_whole(tmp_path / 'epoch_1.pth')
+
+
 def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_taken(tmp_path):
     for name in ('epoch_1.pth', 'epoch_2.pth', 'epoch_10.pth', 'epoch_x.pth', 'best_a_epoch_2.pth'):
         torch.save({}, tmp_path / name)
