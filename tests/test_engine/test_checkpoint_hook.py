@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from mmengine.fileio import LocalBackend
 
 from mmyolor_mtl.engine import MTLCheckpointHook
+from mmyolor_mtl.engine.runner.checkpoint_files import find_last_whole, is_whole
 from mmyolor_mtl.utils import register_safe_globals
 
-from .toy import ToyMetric, log_of, toy_config, train
+from .toy import ToyMetric, in_two_processes, log_of, toy_config, train, train_in_group
 
 
 def names(folder, pattern='*.pth*'):
@@ -49,6 +52,40 @@ def test_damaged_last_one_falls_back_to_the_one_before(tmp_path, damage):
     log = log_of(tmp_path / 'run')
     assert f'{tmp_path}/run/epoch_2.pth is missing, truncated or damaged' in log
     assert f'goes on from {tmp_path}/run/epoch_1.pth' in log and 'resumed epoch: 1, iter: 4' in log
+
+
+def test_no_damage_is_fatal_or_overlooked(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    content = {'state_dict': {'a': torch.arange(50.0)}, 'meta': {'epoch': 1}}
+    torch.save(content, path)
+    whole = path.read_bytes()
+    assert is_whole(path)
+
+    @given(st.integers(0, len(whole) - 1), st.integers(1, 255), st.booleans())
+    def check(position, bits, cut):
+        changed = whole[position] ^ bits
+        path.write_bytes(whole[:position] if cut else whole[:position] + bytes([changed]) + whole[position + 1 :])
+        if is_whole(path):  # what is not read may be damaged, such as times in the headers
+            loaded = torch.load(path, weights_only=True)
+            assert not cut and torch.equal(loaded['state_dict']['a'], content['state_dict']['a'])
+
+    check()
+
+
+def test_objects_that_weights_only_forbids_are_no_damage(tmp_path):
+    torch.save({'state_dict': {}, 'mine': Disk}, tmp_path / 'epoch_1.pth')
+    assert is_whole(tmp_path / 'epoch_1.pth')
+
+
+def test_checkpoints_of_an_earlier_run_in_the_folder_are_not_taken(tmp_path):
+    for name in ('epoch_1.pth', 'epoch_2.pth', 'epoch_10.pth', 'epoch_x.pth', 'best_a_epoch_2.pth'):
+        torch.save({}, tmp_path / name)
+    (tmp_path / 'last_checkpoint').write_text('/moved/since/epoch_2.pth')
+    assert find_last_whole(tmp_path, tmp_path, 'epoch_') == (tmp_path / 'epoch_2.pth', [])
+    truncate(tmp_path / 'epoch_2.pth')
+    assert find_last_whole(tmp_path, tmp_path, 'epoch_') == (tmp_path / 'epoch_1.pth', [tmp_path / 'epoch_2.pth'])
+    (tmp_path / 'last_checkpoint').unlink()
+    assert find_last_whole(tmp_path, tmp_path, 'epoch_') == (tmp_path / 'epoch_10.pth', [])
 
 
 def test_every_one_damaged(tmp_path):
@@ -113,6 +150,20 @@ def test_disk_full_is_survived(tmp_path, monkeypatch):
     assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'epoch_3.pth')
     log = log_of(tmp_path)
     assert log.count('could not be saved: [Errno 28] No space left on device') == 2 and 'epoch_4.pth could' in log
+
+
+def train_with_full_disk(rank, work_dir):
+    ToyMetric.figures = [{'a/mAP': 0.3}, {'a/mAP': 0.1}, {'a/mAP': 0.2}]
+    with pytest.MonkeyPatch.context() as patch:
+        Disk(patch, full={4})  # epoch 2, before an evaluation that is no better
+        train_in_group(toy_config(work_dir, max_epochs=3, evaluate=True, save_best='auto'))
+
+
+def test_two_processes_go_on_together_when_the_disk_is_full(tmp_path):
+    assert in_two_processes(train_with_full_disk, tmp_path) == [0, 0]
+    assert 'could not be saved' in log_of(tmp_path)
+    last = torch.load(tmp_path / 'epoch_3.pth', weights_only=False)
+    assert len(last['processes']) == 2 and last['message_hub']['runtime_info']['best_score'] == 0.3
 
 
 def test_last_good_one_is_there_until_the_next_is_complete(tmp_path, monkeypatch):

@@ -61,9 +61,6 @@ def test_two_processes_go_on_when_parts_freeze_and_thaw(scenes, tmp_path):
 
 
 def test_what_was_frozen_from_the_beginning_stays_so():
-    class Loop:
-        epoch = 0
-
     class FakeRunner:
         epoch = 0
         model = nn.Sequential()

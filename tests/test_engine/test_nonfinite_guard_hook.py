@@ -1,13 +1,11 @@
 """Steps that are not finite: skipped, told about, and in the end stopped, in one process and in two."""
 
-import multiprocessing
-import os
-import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPERS
 from torch import nn
 
@@ -15,7 +13,7 @@ from mmyolor_mtl.engine import NonFiniteGuardHook
 from mmyolor_mtl.engine.hooks.nonfinite_guard_hook import nonfinite_layers
 from mmyolor_mtl.registry import HOOKS
 
-from .toy import log_of, toy_config, train
+from .toy import in_two_processes, log_of, toy_config, train, train_in_group
 
 
 @HOOKS.register_module()
@@ -121,28 +119,14 @@ def test_a_scaler_may_find_infinite_gradients(tmp_path, what, is_reported):
     assert all(torch.equal(states[2][name], states[3][name]) for name in names)
 
 
-def run_process(rank, port, work_dir):
-    variables = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': 2, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
-    os.environ.update({name: str(value) for name, value in variables.items()})
-    torch.distributed.init_process_group('gloo')
+def train_with_one_poisoned(rank, work_dir):
     cfg = poisoned(work_dir, 'loss', [1])
     cfg.custom_hooks[0].rank = 1
-    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
-    cfg.launcher = 'pytorch'
-    train(cfg)
+    train_in_group(cfg)
 
 
 def test_two_processes_skip_alike(tmp_path):
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
-    context = multiprocessing.get_context('fork')
-    processes = [context.Process(target=run_process, args=(rank, port, tmp_path)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert in_two_processes(train_with_one_poisoned, tmp_path) == [0, 0]
     first, second = states_of(tmp_path, 0), states_of(tmp_path, 1)
     assert len(first) == len(second) == 4
     assert are_equal(first[1], first[2]) and are_equal(second[1], second[2])
@@ -150,6 +134,18 @@ def test_two_processes_skip_alike(tmp_path):
     assert all(torch.equal(first[3][name], second[3][name]) for name in weights)
     (log,) = (path.read_text() for path in tmp_path.glob('*/*.log') if 'Not finite' in path.read_text())
     assert log[log.index('Not finite') :].split('The step')[0].count('.jpg (id ') == 4  # the images of both
+
+
+def test_of_several_optimizers_only_the_bad_one_is_held_back():
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    wrappers = {str(i): OptimWrapper(torch.optim.SGD(model[i].parameters(), lr=1.0)) for i in range(2)}
+    hook = NonFiniteGuardHook()
+    hook.before_train(SimpleNamespace(model=model, optim_wrapper=OptimWrapperDict(**wrappers)))
+    before = [model[i].bias.item() for i in range(2)]
+    model[0].bias.grad, model[1].bias.grad = torch.tensor([float('nan')]), torch.ones(1)
+    for wrapper in wrappers.values():
+        wrapper.step()
+    assert [model[i].bias.item() for i in range(2)] == [before[0], before[1] - 1.0]
 
 
 def test_layers_are_named_in_the_order_of_the_model():

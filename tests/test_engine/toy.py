@@ -1,5 +1,9 @@
 """A linear network that the real runner trains in a tenth of a second, to test hooks and loops with."""
 
+import multiprocessing
+import os
+import socket
+
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
@@ -98,6 +102,33 @@ def train(cfg):
     runner = Runner.from_cfg(cfg)
     runner.train()
     return runner
+
+
+def in_two_processes(target, *args):
+    """Run a function in two forks that form a gloo group; return their exit codes."""
+    with socket.socket() as sock:
+        sock.bind(('127.0.0.1', 0))
+        port = sock.getsockname()[1]
+    context = multiprocessing.get_context('fork')
+    processes = [context.Process(target=_join_group, args=(rank, port, target, args)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    return [process.exitcode for process in processes]
+
+
+def _join_group(rank, port, target, args):
+    variables = {'RANK': rank, 'LOCAL_RANK': rank, 'WORLD_SIZE': 2, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': port}
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    torch.distributed.init_process_group('gloo')
+    target(rank, *args)
+
+
+def train_in_group(cfg):
+    cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    cfg.launcher = 'pytorch'
+    return train(cfg)
 
 
 def log_of(work_dir):

@@ -49,7 +49,7 @@ def test_metafiles_speak_of_files_that_exist(repo_root):
             assert model['In Collection'] in collections
 
 
-@pytest.mark.parametrize('family', ['shapes', 'yolor_mtl'])
+@pytest.mark.parametrize('family', ['ablations', 'shapes', 'yolor_mtl'])
 def test_every_config_of_a_family_is_listed(repo_root, family):
     listed = {model['Name'] for content in metafiles(repo_root).values() for model in content['Models']}
     assert {path.stem for path in (repo_root / 'configs' / family).glob('*.py')} <= listed

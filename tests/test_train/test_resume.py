@@ -16,6 +16,7 @@ from mmyolor_mtl.utils import register_safe_globals
 
 from . import kill_hook  # noqa: F401  (registers the hook)
 from .conftest import ROOT, tiny_config
+from .test_balancers import balance
 
 STEPS = 8
 
@@ -110,7 +111,7 @@ def final_state(config):
     state = torch.load(last, map_location='cpu', weights_only=True)
     hub = state['message_hub']['runtime_info']
     kept = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'train_loop', 'processes')
-    return {**{key: state[key] for key in kept}, 'iter': state['meta']['iter'], 'best': hub['best_score']}
+    return {**{key: state[key] for key in kept}, 'iter': state['meta']['iter'], 'best': hub.get('best_score')}
 
 
 def assert_equal(first, second, path=''):
@@ -174,6 +175,21 @@ def references(scenes, tmp_path_factory):
 @pytest.mark.parametrize(('make', 'kill_at'), trials(), ids=lambda value: getattr(value, '__name__', value))
 def test_ten_kills_at_random_change_nothing(references, scenes, tmp_path, make, kill_at):
     kill_and_resume(make, scenes, tmp_path / 'killed', kill_at, references[make])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['dwa', 'gradnorm', 'alternate'])
+def test_balance_between_tasks_is_resumed(scenes, tmp_path, name):
+    """Also two optimizers in turn, where the gradient that captions leave in the trunk waits for the next step."""
+
+    def make(cfg):
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+        cfg.default_hooks.checkpoint.update(by_epoch=False, interval=2)
+        return balance(cfg, name)
+
+    reference = run_whole(make, scenes, tmp_path / 'whole')
+    kill_and_resume(make, scenes, tmp_path / 'killed', 'step 3', reference)
+    assert bool(reference['processes'][0]['gradients']) == (name == 'alternate')
 
 
 @pytest.mark.slow

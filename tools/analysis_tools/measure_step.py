@@ -75,7 +75,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Train with the real data, model and optimizer.
 
     Returns:
-        ``seconds`` a step (median), of which ``data_seconds`` were spent waiting for data; ``images_per_second``;
+        ``seconds`` a step (median), of which ``data_seconds`` were spent waiting for data, and ``cpu_seconds`` that the
+        process used, which other load on the machine does not change; ``images_per_second``;
         ``peak_memory_gb`` of the process (of the GPU, where there is one), and ``step_memory_gb``, what of it came
         after the network was built; ``loss`` of the last step; the setting.
     """
@@ -91,18 +92,20 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = _peak_memory()
     batches = _endless(loader)
-    seconds, waits = [], []
+    seconds, waits, cpu = [], [], []
     for _ in range(args.warm_up + args.steps):
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         batch = next(batches)
         waits.append(time.perf_counter() - began)
         loss = float(model.train_step(batch, optim_wrapper)['loss'])
         seconds.append(time.perf_counter() - began)
-    step, wait = (statistics.median(values[args.warm_up :]) for values in (seconds, waits))
+        cpu.append(time.process_time() - cpu_began)
+    step, wait, used = (statistics.median(values[args.warm_up :]) for values in (seconds, waits, cpu))
     peak = _peak_memory()
     return dict(
         seconds=round(step, 3),
         data_seconds=round(wait, 3),
+        cpu_seconds=round(used, 3),
         images_per_second=round(batch_size / step, 2),
         peak_memory_gb=round(peak, 3),
         step_memory_gb=round(peak - before, 3),

@@ -3,7 +3,7 @@
 max_epochs = 60
 base_lr = 0.004
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
+train_cfg = dict(type='mmyolor_mtl.ResumableEpochLoop', max_epochs=max_epochs, val_interval=5)
 
 adamw = dict(type='AdamW', betas=(0.937, 0.999), eps=1e-4, weight_decay=0.005, fused=True)
 no_decay = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={'.implicit': dict(decay_mult=0.0)})

@@ -4,7 +4,7 @@ warmup_epochs = 3
 base_lr = 0.01
 nominal_batch = 64
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=10)
+train_cfg = dict(type='mmyolor_mtl.ResumableEpochLoop', max_epochs=max_epochs, val_interval=10)
 
 optim_wrapper = dict(
     type='OptimWrapper',

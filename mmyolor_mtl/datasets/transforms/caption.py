@@ -8,12 +8,15 @@ from mmcv.transforms import BaseTransform
 from mmyolor_mtl.registry import TOKENIZERS, TRANSFORMS
 from mmyolor_mtl.utils.letterbox import PAD_VALUE, letterbox
 
+from .tiles import draw_deferred
+
 
 @TRANSFORMS.register_module()
 class CaptionView(BaseTransform):
-    """Keep a resized and padded copy of the picture for the caption task, before the strong transforms run.
+    """Keep a resized and padded copy of the picture for the caption task.
 
-    Images without a caption get no view.
+    It stands before the strong transforms. After them, captions see what vision sees: that is the paper's ablation of
+    strong augmentation for both. Images without a caption get no view.
 
     Required keys: ``img``, ``labelled_tasks``. Added keys: ``caption_view`` (h, w, 3) uint8, ``caption_region``
     (x1, y1, x2, y2) px, what of the view is picture and not padding.
@@ -31,6 +34,7 @@ class CaptionView(BaseTransform):
         """Add the view if the image has a caption."""
         if 'cap' not in results['labelled_tasks']:
             return results
+        draw_deferred(results)
         image = results['img']
         view, _, (top, bottom, left, right) = letterbox(image, self.scale, pad_val=self.pad_val, area_shrink=False)
         # Nothing was copied if the picture had this very size: the next transforms must not draw into the view.

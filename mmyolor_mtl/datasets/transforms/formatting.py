@@ -42,7 +42,7 @@ class PackMTLInputs(BaseTransform):
     - ``gt_captions`` list[str], ``gt_caption_ids`` (K, T) int64, ``caption_view`` (3, h, w) uint8 BGR.
 
     If the labels live on the network's canvas (annotations loaded before any resizing), there are also the targets of
-    the losses, at ``1 / mask_stride`` of the size:
+    the losses, at ``1 / s`` of the size:
 
     - ``gt_mask_targets``: (N, H/s, W/s) uint8, in the order of ``gt_instances``. A cell is set when its centre lies in
       the mask; an instance too thin for any centre gets the one cell under the middle of its box.
@@ -50,16 +50,21 @@ class PackMTLInputs(BaseTransform):
 
     Args:
         mask_stride (int): Stride s of the targets, px.
+        sem_stride (int, optional): Stride s of the semantic target where it is another: ``out_stride`` of the head.
         meta_keys (Sequence[str]): Keys copied into the metainfo, if the sample has them.
 
     Raises:
-        ValueError: The canvas is no multiple of ``mask_stride``.
+        ValueError: A stride is below 1, or the canvas is no multiple of it.
     """
 
-    def __init__(self, mask_stride: int = 4, meta_keys: Sequence[str] = META_KEYS) -> None:
-        if mask_stride < 1:
-            raise ValueError(f'mask_stride={mask_stride} must be at least 1')
+    def __init__(
+        self, mask_stride: int = 4, sem_stride: int | None = None, meta_keys: Sequence[str] = META_KEYS
+    ) -> None:
         self.mask_stride = mask_stride
+        self.sem_stride = mask_stride if sem_stride is None else sem_stride
+        for name in ('mask_stride', 'sem_stride'):
+            if getattr(self, name) < 1:
+                raise ValueError(f'{name}={getattr(self, name)} must be at least 1')
         self.meta_keys = tuple(meta_keys)
 
     def transform(self, results: dict) -> dict:
@@ -100,20 +105,23 @@ class PackMTLInputs(BaseTransform):
             setattr(sample, name, data)
 
     def _pack_targets(self, results: dict, sample: DetDataSample) -> None:
-        stride = self.mask_stride
         height, width = results['img'].shape[:2]
-        if height % stride or width % stride:
-            raise ValueError(f'image of {width} x {height} px is no multiple of mask_stride={stride}: change img_scale')
+        for name, stride in (('mask_stride', self.mask_stride), ('sem_stride', self.sem_stride)):
+            if height % stride or width % stride:
+                raise ValueError(f'image of {width} x {height} px is no multiple of {name}={stride}: change img_scale')
         if 'gt_masks' in results:
             polygons = FlatPolygons.from_masks(sample.gt_instances.masks)
-            sample.gt_mask_targets = torch.from_numpy(polygons.rasterize(height, width, stride))
+            sample.gt_mask_targets = torch.from_numpy(polygons.rasterize(height, width, self.mask_stride))
         if 'gt_seg_map' in results:
-            start = stride // 2
-            layers = results['gt_seg_map'][:, start::stride, start::stride]
+            start = self.sem_stride // 2
+            layers = results['gt_seg_map'][:, start :: self.sem_stride, start :: self.sem_stride]
             sample.gt_sem_target = torch.from_numpy(np.ascontiguousarray(layers))
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(mask_stride={self.mask_stride}, meta_keys={self.meta_keys})'
+        return (
+            f'{type(self).__name__}(mask_stride={self.mask_stride}, sem_stride={self.sem_stride}, '
+            f'meta_keys={self.meta_keys})'
+        )
 
 
 def _to_chw(image: np.ndarray) -> torch.Tensor:

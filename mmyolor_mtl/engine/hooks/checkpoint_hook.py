@@ -169,19 +169,20 @@ class MTLCheckpointHook(CheckpointHook):
         return True
 
     def _write(self, runner: Runner, path: Path, write: Callable[[Path], Any]) -> bool:
-        """Write a file as a whole, in the main process; the others take it that it succeeds."""
-        if not is_main_process():
-            return True
-        try:
-            with draft_of(path) as draft:
-                write(draft)
-        except OSError as error:
-            runner.logger.warning(
-                f'{path} could not be saved: {error}. Training goes on, the checkpoints before are kept, and the next '
-                'is tried in its turn; make room on that disk'
-            )
-            return False
-        return True
+        """Write a file as a whole, in the main process; all processes learn whether it succeeded."""
+        succeeded = [True]
+        if is_main_process():
+            try:
+                with draft_of(path) as draft:
+                    write(draft)
+            except OSError as error:
+                succeeded = [False]
+                runner.logger.warning(
+                    f'{path} could not be saved: {error}. Training goes on, the checkpoints before are kept, and the '
+                    'next is tried in its turn; make room on that disk'
+                )
+        broadcast_object_list(succeeded)
+        return succeeded[0]
 
     def _remove(self, path: str) -> None:
         if is_main_process() and self.file_backend.isfile(path):

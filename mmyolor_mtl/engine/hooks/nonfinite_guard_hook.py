@@ -8,7 +8,7 @@ import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -49,7 +49,7 @@ class NonFiniteGuardHook(Hook):
         self._model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self._statistics = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
         wrappers = runner.optim_wrapper
-        for wrapper in wrappers.values() if isinstance(wrappers, Mapping) else [wrappers]:
+        for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
             wrapper.step = self._guarded(wrapper, wrapper.step)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

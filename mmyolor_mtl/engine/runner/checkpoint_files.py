@@ -1,20 +1,27 @@
 """Which checkpoint to go on from: the last one that is whole."""
 
+import pickle
 import re
 import zipfile
+import zlib
 from pathlib import Path
+
+import torch
 
 
 def is_whole(path: Path) -> bool:
     """Whether a file is a complete checkpoint: an archive of ``torch.save`` whose parts have their checksums."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile, NotImplementedError):
-        # Damaged headers make zipfile believe in encryption or compression methods that do not exist.
+            if archive.testzip() is not None:
+                return False
+        torch.load(path, map_location='cpu', mmap=True, weights_only=True)  # stricter about the headers
+    except pickle.UnpicklingError as error:
+        return 'Unsupported global' in str(error)  # it holds objects that weights_only forbids, which is no damage
+    # Damaged headers make zipfile believe in encryption, or in compressions that do not exist.
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error):
         return False
-    except RuntimeError:
-        return False
+    return True
 
 
 def find_last_whole(work_dir: Path, folder: Path, prefix: str) -> tuple[Path | None, list[Path]]:
@@ -30,15 +37,14 @@ def find_last_whole(work_dir: Path, folder: Path, prefix: str) -> tuple[Path | N
     """
     named = _named_as_last(work_dir, folder)
     if named is not None:
-        prefix = re.sub(r'\d+$', '', named.stem)
-    numbers = {path: int(path.stem[len(prefix) :]) for path in folder.glob(f'{prefix}*.pth') if _number(path, prefix)}
-    if named is not None and _number(named, prefix):
-        numbers[named] = int(named.stem[len(prefix) :])
-        # Newer ones are of another run: the name is written after the file.
-        numbers = {path: number for path, number in numbers.items() if number <= numbers[named]}
+        folder, prefix = named.parent, re.sub(r'\d+$', '', named.stem)
+    found = {path: path.stem[len(prefix) :] for path in folder.glob(f'{prefix}*.pth')}
+    numbers = {path: int(text) for path, text in found.items() if text.isdecimal()}
+    if named is not None:
+        # Those with a higher number are of an earlier run in the same folder.
+        last = int(named.stem[len(prefix) :] or 0)
+        numbers = {**{path: number for path, number in numbers.items() if number < last}, named: last}
     candidates = sorted(numbers, key=lambda path: numbers[path], reverse=True)
-    if named is not None and named not in numbers:
-        candidates.insert(0, named)
     broken = []
     for path in candidates:
         if is_whole(path):
@@ -55,7 +61,3 @@ def _named_as_last(work_dir: Path, folder: Path) -> Path | None:
     path = Path(name)
     # A work folder that was moved keeps the old path.
     return path if path.is_file() else folder / path.name
-
-
-def _number(path: Path, prefix: str) -> bool:
-    return path.stem[len(prefix) :].isdecimal()

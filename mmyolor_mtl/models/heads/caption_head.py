@@ -25,6 +25,8 @@ class CaptionHead(BaseCaptionHead):
     Args:
         in_channels: Channels of each level.
         strides: Pixels that a cell of each level covers.
+        levels: Indices of these levels among those that the head is given, such as (2,) for the coarsest of three; all
+            of them by default.
         source: Where the shell takes the levels from, 'backbone' or 'neck'.
         embed_dims: Width D, a multiple of 4.
         num_encoder_layers: Layers that let the places of the memory look at each other before the decoder does. Their
@@ -57,6 +59,7 @@ class CaptionHead(BaseCaptionHead):
         *,
         in_channels: Sequence[int] = (512, 1024, 1024),
         strides: Sequence[int] = (8, 16, 32),
+        levels: Sequence[int] | None = None,
         source: str = 'backbone',
         embed_dims: int = 256,
         num_encoder_layers: int = 0,
@@ -84,6 +87,8 @@ class CaptionHead(BaseCaptionHead):
         )
         if len(in_channels) != len(strides):
             raise ValueError(f'in_channels={tuple(in_channels)} and strides={tuple(strides)} must name the same levels')
+        if levels is not None and len(levels) != len(in_channels):
+            raise ValueError(f'levels={tuple(levels)} and in_channels={tuple(in_channels)} must name the same levels')
         if num_encoder_layers < 0:
             raise ValueError(f'num_encoder_layers={num_encoder_layers} must be at least 0')
         if source not in ('backbone', 'neck'):
@@ -92,6 +97,7 @@ class CaptionHead(BaseCaptionHead):
             raise ValueError(f'embed_dims={embed_dims} must be a multiple of 4 (sine and cosine, for y and x)')
         self.source = source
         self.strides = tuple(strides)
+        self.levels = None if levels is None else tuple(levels)
         self.projections = nn.ModuleList(nn.Conv2d(c, embed_dims, 1) for c in in_channels)
         self.position = SinePositionalEncoding(embed_dims // 2, normalize=True)
         kwargs = dict(
@@ -116,7 +122,7 @@ class CaptionHead(BaseCaptionHead):
         """Project the levels, join them to one memory, and encode it where there is an encoder.
 
         Args:
-            feats: A map (B, C, H, W) for each level.
+            feats: A map (B, C, H, W) for each level, those of ``levels`` among them.
             regions: For each image the part that shows the picture, (x1, y1, x2, y2) px of the view, or None for all.
                 Cells outside are not looked at.
             shared: Not used; the head needs nothing of the others.
@@ -127,6 +133,10 @@ class CaptionHead(BaseCaptionHead):
         Raises:
             ValueError: Wrong number of levels or regions, or a region that no cell overlaps.
         """
+        if self.levels is not None:
+            if max(self.levels) >= len(feats):
+                raise ValueError(f'the caption head looks at levels {self.levels}, but there are {len(feats)}')
+            feats = [feats[level] for level in self.levels]
         if len(feats) != len(self.projections):
             raise ValueError(f'the caption head was built for {len(self.projections)} levels, got {len(feats)}')
         if regions is not None and len(regions) != feats[0].shape[0]:

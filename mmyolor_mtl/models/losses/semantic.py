@@ -58,7 +58,7 @@ def _check(logits: Tensor, target: Tensor) -> None:
     if logits.shape[0] != target.shape[0] or logits.shape[2:] != target.shape[2:]:
         raise ValueError(
             f'semantic logits {tuple(logits.shape)} and target {tuple(target.shape)} differ in batch or size; '
-            'the pipeline must rasterise the target at the resolution of the logits (PackMTLInputs, mask_stride)'
+            'sem_stride of PackMTLInputs must be the out_stride of the semantic head'
         )
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmyolor_mtl.datasets import COCOMultiTaskDataset
-from mmyolor_mtl.datasets.transforms import CaptionView, TokenizeCaption
+from mmyolor_mtl.datasets.transforms import CaptionView, MTLMosaic, TokenizeCaption
 
 from .. import tiny_coco as tiny
 from .helpers import load
@@ -27,6 +27,11 @@ def test_small_pictures_are_enlarged_and_equal_ones_copied(dataset):
     assert results['caption_region'] == (0, 0, 128, 128)
     same = load(dataset, tiny.EMPTY, CaptionView(scale=(64, 64)))
     assert (same['caption_view'] == same['img']).all() and same['caption_view'] is not same['img']
+
+
+def test_a_view_of_a_mosaic_that_is_not_drawn_yet(dataset):
+    results = load(dataset, tiny.PLAIN, MTLMosaic((80, 64), defer=True), CaptionView(scale=(160, 128)))
+    assert (results['caption_view'] == results['img']).all() and len(np.unique(results['img'])) > 2
 
 
 def test_no_caption_no_view(dataset, tiny_root):

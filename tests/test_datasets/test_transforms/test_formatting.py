@@ -67,6 +67,11 @@ def test_stride_and_meta_keys(dataset):
     results = load(dataset, tiny.PLAIN, Letterbox((60, 60)))
     sample = PackMTLInputs(mask_stride=2, meta_keys=('img_id',))(dict(results))['data_samples']
     assert sample.gt_mask_targets.shape == (2, 30, 30) and set(sample.metainfo_keys()) == {'img_id'}
+    sample = PackMTLInputs(mask_stride=2, sem_stride=1)(dict(results))['data_samples']
+    assert sample.gt_mask_targets.shape == (2, 30, 30)
+    assert torch.equal(sample.gt_sem_target, sample.gt_sem_seg.sem_seg)
+    with pytest.raises(ValueError, match='60 x 60 px is no multiple of sem_stride=8'):
+        PackMTLInputs(sem_stride=8)(results)
     with pytest.raises(ValueError, match='60 x 60 px is no multiple of mask_stride=8'):
         PackMTLInputs(mask_stride=8)(results)
     with pytest.raises(ValueError, match='mask_stride=0'):

@@ -20,25 +20,25 @@ VISION_NORM = 100.0
 
 def wrappers(model, **settings):
     vision, language = (
-        dict(optimizer=dict(type='SGD', lr=0.02, momentum=0.9), clip_grad=dict(max_norm=norm), **settings)
+        dict(optimizer=dict(type='SGD', lr=0.005, momentum=0.9), clip_grad=dict(max_norm=norm), **settings)
         for norm in (VISION_NORM, 1.0)
     )
     cfg = dict(constructor='mmyolor_mtl.AlternatingOptimWrapperConstructor', vision=vision, language=language)
     return build_optim_wrapper(model, cfg)
 
 
-def train(model, wrapper, data, steps=3):
+def train(model, wrapper, data, steps=2):
     for seed in range(steps):
         torch.manual_seed(seed)
         model.train_step(copy.deepcopy(data), wrapper)
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def by_hand(model, data, scale, clip_scaled, steps=3):
+def by_hand(model, data, scale, clip_scaled, steps=2):
     """REFERENCE_SPEC 4.5 with a constant loss scale."""
     cap = list(model.heads['cap'].parameters())
     rest = [p for name, p in model.named_parameters() if not name.startswith('heads.cap') and p.requires_grad]
-    vision, language = (SGD(part, lr=0.02, momentum=0.9) for part in (rest, cap))
+    vision, language = (SGD(part, lr=0.005, momentum=0.9) for part in (rest, cap))
 
     def losses(view):
         inputs = model.data_preprocessor(copy.deepcopy(data), True)
@@ -93,9 +93,9 @@ def test_float16_clips_what_captions_leave_by_its_true_norm_unless_told_otherwis
     for wrapper in both.values():
         wrapper.optim_context = OptimWrapper(wrapper.optimizer).optim_context
     found = train(model, both, data)
-    assert difference(found, by_hand(plain, data, scale, clip_scaled)) < 1e-6
+    rounding = difference(found, by_hand(plain, data, scale, clip_scaled))
     # The other way of clipping leads elsewhere.
-    assert difference(found, by_hand(other, data, scale, not clip_scaled)) > 1e-5
+    assert rounding < 3e-7 and difference(found, by_hand(other, data, scale, not clip_scaled)) > 5 * rounding + 1e-7
 
 
 def test_what_captions_leave_follows_a_change_of_the_scale():

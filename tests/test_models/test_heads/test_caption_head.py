@@ -90,6 +90,18 @@ def detr_position(mask, feats=16):
     return torch.tensor(rows)
 
 
+def test_some_of_the_levels_it_is_given():
+    feats = levels()
+    chosen = tiny(in_channels=(8,), strides=(16,), levels=(1,)).eval()
+    alone = tiny(in_channels=(8,), strides=(16,)).eval()
+    alone.load_state_dict(chosen.state_dict())
+    assert torch.equal(chosen(feats)['cap_logits'], alone(feats[1:])['cap_logits'])
+    with pytest.raises(ValueError, match='there are 1'):
+        chosen.memory(feats[:1])
+    with pytest.raises(ValueError, match='must name the same levels'):
+        tiny(levels=(1,))
+
+
 def test_memory_joins_levels_with_positions_and_regions():
     head, feats = tiny(), levels()
     memory = head.memory(feats, [(8, 17, 90, 64), None])

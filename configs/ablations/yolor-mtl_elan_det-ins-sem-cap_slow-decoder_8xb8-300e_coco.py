@@ -1,0 +1,4 @@
+# The text decoder learns at a tenth of the rate of the image encoder.
+_base_ = '../yolor_mtl/yolor-mtl_elan_det-ins-sem-cap_8xb8-300e_coco.py'
+
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'heads.cap.': dict(lr_mult=0.1)}))
