@@ -41,7 +41,7 @@ def apply_training_arguments(cfg: Config, args: argparse.Namespace) -> None:
     Raises:
         ValueError: if the config has no ``auto_scale_lr`` to switch on.
     """
-    if args.amp:
+    if args.amp and 'Amp' not in str(cfg.optim_wrapper.get('type')):  # a config may have chosen its own precision
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:

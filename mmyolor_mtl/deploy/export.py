@@ -24,6 +24,7 @@ from mmyolor_mtl.models.heads import RegionCaptionHead
 from .describe import describe
 from .description import CAPTION_FILE, FILE_NAME, VISION_FILE
 from .graphs import CaptionStep, VisionGraph, memory_axes, memory_names, vision_outputs
+from .images import input_size
 from .runtimes import load_graph
 
 _DIMENSIONS = (('batch', 1), ('rows', 2), ('columns', 2))
@@ -67,8 +68,8 @@ def export_onnx(inferencer: MTLInferencer, out_dir: str | Path) -> Path:
         network.switch_to_deploy()
         _write_graphs(network, draft)
         (draft / FILE_NAME).write_text(json.dumps(description, ensure_ascii=False, indent=1) + '\n', encoding='utf-8')
-        width, height = description['letterbox']['scale']
-        for batch, size in ((1, (height, width)), (2, (64, 160))):
+        usual = input_size(description['letterbox']['scale'], description['input']['divisor'])
+        for batch, size in ((1, usual), (2, (64, 160))):
             check_graphs(draft, reference, batch, size)
         _publish(draft, out_dir)
     finally:

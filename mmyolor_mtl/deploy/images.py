@@ -92,6 +92,12 @@ def load_image(item: Input, number: int) -> LoadedImage:
     return LoadedImage(str(item), pixels)
 
 
+def input_size(scale: Sequence[int], divisor: int) -> tuple[int, int]:
+    """(H, W) of the network's input for a letterbox of (w, h): the next multiples of the divisor."""
+    width, height = (-(-side // divisor) * divisor for side in scale)
+    return height, width
+
+
 def make_batch(images: Sequence[Any], rule: Mapping[str, Any], form: Mapping[str, Any]) -> Batch:
     """Letterbox, normalise and stack pictures.
 
@@ -101,7 +107,7 @@ def make_batch(images: Sequence[Any], rule: Mapping[str, Any], form: Mapping[str
         form (Mapping): ``mean`` and ``std`` (of the three channels of the input), ``swap_channels``, ``divisor`` of the
             input's sides and ``pad_value``, with which they are filled up.
     """
-    width, height = (-(-side // form['divisor']) * form['divisor'] for side in rule['scale'])
+    height, width = input_size(rule['scale'], form['divisor'])
     pixels = np.full((len(images), 3, height, width), form['pad_value'], dtype=np.float32)
     mean, std = (np.array(form[key], np.float32)[:, None, None] for key in ('mean', 'std'))
     regions, metas = [], []

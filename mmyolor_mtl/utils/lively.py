@@ -9,6 +9,10 @@ from torch import Tensor, nn
 # Spread of the class logits: wide enough for weak anchors, narrow enough for probabilities that differ.
 _LOGIT_SPREAD = 2.5
 _WORD_SPREAD = 4.0
+_MEMORY_SPREAD = 10.0
+# Standard deviation of what a batch norm puts out. At 1 a hundred SiLUs blow up the differences between pictures; where
+# they are small, SiLU is nearly linear.
+_NORM_SCALE = 0.1
 # How fast the bins of a box's side become unlikely: sides are then two or three cells long.
 _BIN_DECAY = 0.5
 
@@ -17,9 +21,9 @@ _BIN_DECAY = 0.5
 def make_lively(model: Any, inputs: Tensor, objects: int = 20) -> None:
     """Change the weights of an untrained network, in place, so that it finds something in every picture.
 
-    Fresh weights hardly see the picture: all anchors get one score, and all pixels one class. Here no layer makes its
-    input smaller; the class logits are spread, with some anchors of each picture above a probability of 0.5; many
-    semantic classes are the likeliest somewhere; and words differ in probability.
+    Fresh weights hardly see the picture: all anchors get one score, and all pixels one class. Here all layers put out
+    about as much; the class logits are spread, with some anchors of each picture above a probability of 0.5; many
+    semantic classes are the likeliest somewhere; words differ in probability, and from picture to picture.
 
     Args:
         model (YOLORMTL): The network, not in its deploy form.
@@ -29,6 +33,9 @@ def make_lively(model: Any, inputs: Tensor, objects: int = 20) -> None:
     model.eval()
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     hooks = [norm.register_forward_pre_hook(_keep_size) for norm in norms]
+    if 'cap' in model.heads:
+        projections = getattr(model.heads['cap'], 'projections', ())
+        hooks += [projection.register_forward_pre_hook(_enlarge) for projection in projections]
     model(inputs)
     for hook in hooks:
         hook.remove()
@@ -45,13 +52,18 @@ def make_lively(model: Any, inputs: Tensor, objects: int = 20) -> None:
 
 
 def _keep_size(norm: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
-    """Scale a layer so that what comes out is as large as what went into the network.
+    """Scale a layer so that all layers put out about as much.
 
     Statistics for each channel, as training would find them, make a hundred random layers chaotic: rounding alone then
     changes what comes out, and pictures unlike the first ones drive it out of all bounds.
     """
     norm.reset_running_stats()
-    nn.init.constant_(norm.weight, 1 / float(inputs[0].std().clamp(min=1e-6)))
+    nn.init.constant_(norm.weight, _NORM_SCALE / float(inputs[0].std().clamp(min=1e-6)))
+
+
+def _enlarge(projection: nn.Conv2d, inputs: tuple[Tensor]) -> None:
+    """Let the memory of the captions differ more from place to place than its positions do."""
+    projection.weight *= _MEMORY_SPREAD / float(inputs[0].std().clamp(min=1e-6))
 
 
 def _spread_classes(head: Any, logits: Tensor, size: Sequence[int], objects: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mmyolor_mtl.deploy import OnnxInferencer
+from mmyolor_mtl.deploy.images import make_batch
 
 from .networks import agreement, assert_same, has_clear_order
 
@@ -79,6 +80,22 @@ def test_another_input_size(exported, pictures, torch_inferencer):
     found = OnnxInferencer(exported, threads=1, img_scale=(192, 96))(pictures[:3], score_thr=0.6)
     for one, other in zip(expected, found, strict=True):
         assert_same(one, other)
+
+
+def test_input_of_another_size_than_the_frame():
+    """The preprocessor fills frames up to the divisor, below and at the right, and grey stays grey."""
+    rule = dict(scale=(100, 70), allow_scale_up=True, pad_val=114, area_shrink=True)
+    form = dict(mean=[0.0] * 3, std=[255.0] * 3, swap_channels=True, divisor=32, pad_value=114 / 255)
+    picture = np.full((35, 25, 3), (10, 20, 30), np.uint8)
+    batch = make_batch([picture, picture[:10]], rule, form)
+    assert batch.pixels.shape == (2, 3, 96, 128)
+    np.testing.assert_array_equal(batch.regions[0], [25, 0, 75, 70])
+    np.testing.assert_allclose(batch.pixels[0, :, 35, 50] * 255, [30, 20, 10], rtol=1e-6)
+    for y, x in ((35, 10), (80, 50), (35, 120)):
+        np.testing.assert_allclose(batch.pixels[0, :, y, x] * 255, [114] * 3, rtol=1e-6)
+    assert batch.metas[0] == dict(
+        ori_shape=(35, 25), img_shape=(70, 100), scale_factor=(2.0, 2.0), pad_param=(0, 0, 25, 25)
+    )
 
 
 def test_the_threshold_of_the_panoptic_map_is_its_own(exported, expected, pictures):

@@ -103,6 +103,13 @@ def test_train_amp(train, built, config):
     assert built[0].cfg.optim_wrapper == dict(type='AmpOptimWrapper', loss_scale='dynamic')
 
 
+def test_train_amp_leaves_the_precision_of_a_config(train):
+    args = train.build_parser().parse_args(['toy.py', '--amp'])
+    cfg = Config(dict(optim_wrapper=dict(type='mmyolor_mtl.MTLAmpOptimWrapper', dtype='bfloat16')))
+    train.apply_training_arguments(cfg, args)
+    assert cfg.optim_wrapper == dict(type='mmyolor_mtl.MTLAmpOptimWrapper', dtype='bfloat16')
+
+
 @pytest.mark.parametrize(('arguments', 'source'), [(['--resume'], None), (['--resume', 'epoch_3.pth'], 'epoch_3.pth')])
 def test_train_resume(train, built, config, arguments, source):
     train.main([config, *arguments])

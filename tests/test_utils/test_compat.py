@@ -69,6 +69,21 @@ def test_one_message_names_both_stacks(monkeypatch):
         compat.check_stack()
 
 
+def test_where_nothing_is_installed_exported_networks_run(monkeypatch):
+    monkeypatch.setattr(compat, 'is_deployment', lambda: True)
+    monkeypatch.setattr(compat, 'find_problems', lambda: ['mmdet is not installed.'])
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        compat.check_stack()
+    with pytest.raises(ImportError, match='mmdet is not installed'):
+        compat.check_stack(strict=True)
+
+
+@pytest.mark.parametrize('module, expected', [(None, True), ('torch', False), ('mmcv', False), ('numpy', True)])
+def test_a_deployment_has_neither_torch_nor_a_stack(module, expected):
+    assert compat.is_deployment(lambda name: name if name == module else None) is expected
+
+
 def test_no_message_without_a_problem(monkeypatch):
     monkeypatch.setattr(compat, 'find_problems', lambda: [])
     with warnings.catch_warnings():
