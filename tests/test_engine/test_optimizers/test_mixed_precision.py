@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.nn.utils import parameters_to_vector
 from torch.optim import SGD
 
 from mmyolor_mtl.engine.optimizers import MTLAmpOptimWrapper
@@ -30,8 +31,12 @@ def test_a_step_is_about_that_of_float32(dtype, tolerance):
     for name, value in logs[0].items():
         assert logs[1][name].dtype == torch.float32
         assert float(logs[1][name].detach()) == pytest.approx(float(value.detach()), rel=tolerance, abs=1e-3), name
-    moved = [(a - b).abs().max() for a, b in zip(whole.parameters(), half.parameters(), strict=True)]
-    assert all(p.dtype == torch.float32 for p in half.parameters()) and max(moved) < 0.05
+    assert all(p.dtype == torch.float32 for p in half.parameters())
+    start = parameters_to_vector(build().parameters())
+    steps = [parameters_to_vector(model.parameters()) - start for model in (whole, half)]
+    # An object on other anchors turns the gradient; a loss scale that was not taken out would make it many times longer.
+    assert torch.cosine_similarity(*steps, dim=0) > 0.5
+    assert float(steps[1].norm() / steps[0].norm()) == pytest.approx(1, abs=0.3)
 
 
 def _scale(dtype):
