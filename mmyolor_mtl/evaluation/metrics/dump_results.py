@@ -36,10 +36,9 @@ class DumpMTLResults(DumpDetResults):
                 sample = {**sample, 'pred_instances': instances}
             super().process(data_batch, [sample])
             kept = self.results[-1]
-            kept.pop('gt_sem_seg', None)
             if isinstance(masks, list):
                 kept['pred_instances']['masks'] = masks
-            for name in ('pred_sem_seg', 'pred_panoptic_seg'):
+            for name in ('gt_sem_seg', 'pred_sem_seg', 'pred_panoptic_seg'):
                 if name in kept:
                     kept[name] = {**kept[name], 'sem_seg': _shrink(kept[name]['sem_seg'])}
 

@@ -147,7 +147,9 @@ class RegionCaptionHead(BaseCaptionHead):
             raise ValueError(f'the caption head needs {missing} of the other heads')
         cells = flatten_levels(self.region_projections, feats)
         objectness = shared['o2o_cls_logits'].detach().amax(dim=2)
-        best = objectness.topk(torch.sym_min(self.num_regions, objectness.shape[1]), dim=1).indices
+        # Sizes are symbols in torch.export, which has a minimum of its own, and tensors or numbers elsewhere.
+        smaller = torch.sym_min if torch.compiler.is_compiling() else min
+        best = objectness.topk(smaller(self.num_regions, objectness.shape[1]), dim=1).indices
         objects = cells.gather(1, best[..., None].expand(-1, -1, cells.shape[2]))
         classes = self._class_cells(shared['sem_feats'], shared['sem_logits'].detach())
         grid = self.encoder(self.grid_projection(feats[levels]).flatten(2).transpose(1, 2))

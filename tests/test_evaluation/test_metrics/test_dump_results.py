@@ -38,8 +38,7 @@ def test_maps_are_small_and_the_same(tmp_path):
     metric.process(None, [sample, dict(img_id=2, pred_sem_seg=dict(sem_seg=maps[1]))])
     metric.process(None, [dict(img_id=3, pred_panoptic_seg=dict(sem_seg=maps[2]))])
     first, second, third = metric.results
-    assert 'gt_sem_seg' not in first
-    found = [first['pred_sem_seg'], second['pred_sem_seg'], third['pred_panoptic_seg']]
-    assert [one['sem_seg'].dtype for one in found] == [torch.uint8, torch.int16, torch.int32]
-    assert all(torch.equal(one['sem_seg'].long(), values) for one, values in zip(found, maps, strict=True))
+    found = [first['gt_sem_seg'], first['pred_sem_seg'], second['pred_sem_seg'], third['pred_panoptic_seg']]
+    assert [one['sem_seg'].dtype for one in found] == [torch.uint8, torch.uint8, torch.int16, torch.int32]
+    assert all(torch.equal(one['sem_seg'].long(), values) for one, values in zip(found, [maps[0], *maps], strict=True))
     assert sample['pred_sem_seg']['sem_seg'].dtype == torch.int64

@@ -24,7 +24,7 @@ def predictions(model, images) -> tuple[torch.Tensor, dict]:
     head = model.heads['det']
     with torch.no_grad():
         outputs = model(images, mode='tensor')
-        points, stride = head._points(model.extract_feat(images)['neck'])
+        points, stride = head.anchors(model.extract_feat(images)['neck'])
     distances = head.inference_branches.projection(outputs['box_dists']) * stride
     x1y1, x2y2 = distances_to_boxes(points, distances).split(2, dim=-1)
     parts = [(x1y1 + x2y2) / 2, x2y2 - x1y1, outputs['cls_logits'].sigmoid(), outputs['mask_coefs']]
