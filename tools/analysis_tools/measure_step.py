@@ -90,7 +90,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     model.init_weights()
     model = model.to('cuda' if torch.cuda.is_available() else 'cpu').train()
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    before = _peak_memory()
+    before = _memory_now()
     batches = _endless(loader)
     seconds, waits, cpu = [], [], []
     for _ in range(args.warm_up + args.steps):
@@ -108,7 +108,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         cpu_seconds=round(used, 3),
         images_per_second=round(batch_size / step, 2),
         peak_memory_gb=round(peak, 3),
-        step_memory_gb=round(peak - before, 3),
+        step_memory_gb=round(peak - before, 6),
         loss=loss,
         batch_size=batch_size,
         workers=args.workers,
@@ -121,6 +121,16 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def _endless(loader: Any) -> Any:
     while True:
         yield from loader
+
+
+def _memory_now() -> float:
+    """Memory in use, in GiB; of the process where the system tells it, else its peak so far."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated() / 2**30
+    if not os.path.exists('/proc/self/statm'):
+        return _peak_memory()
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**30
 
 
 def _peak_memory() -> float:
