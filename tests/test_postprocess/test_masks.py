@@ -15,7 +15,6 @@ from mmyolor_mtl.postprocess import InstanceMasks, Placement, assemble_masks
 from mmyolor_mtl.postprocess.masks import Window
 
 LIMIT = """
-import resource, sys
 import numpy as np
 from mmyolor_mtl.postprocess import Placement, assemble_masks, fuse_panoptic
 import mmyolor_mtl.models  # what a process that runs a network has loaded
@@ -28,7 +27,8 @@ rles = masks.to_rle()
 sem = np.zeros((4000, 6000), np.uint8)
 fuse_panoptic(masks, rng.random(200), np.zeros(200, int), sem, num_things=1, num_evaluated=2)
 assert len(rles) == 200 and rles[0]['size'] == [4000, 6000]
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+from mmyolor_mtl.utils.benchmark import peak_memory
+print(peak_memory() / 2**30)
 """
 
 

@@ -12,8 +12,6 @@ Example::
 import argparse
 import json
 import multiprocessing
-import resource
-import sys
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -28,12 +26,10 @@ from torch import Tensor
 from mmyolor_mtl.models.heads import YOLORDetectionHead, YOLORMaskHead, YOLORSemanticHead
 from mmyolor_mtl.models.losses import complete_iou, inside_boxes
 from mmyolor_mtl.models.task_modules import anchor_points, boxes_to_distances, distances_to_boxes
-from mmyolor_mtl.utils.benchmark import best_time, random_boxes
+from mmyolor_mtl.utils.benchmark import best_time, peak_memory, random_boxes
 
 STRIDES = (8, 16, 32)
 OUTPUTS = ('cls_logits', 'box_dists', 'mask_coefs', 'mask_protos', 'sem_logits')
-# Linux counts the peak in kilobytes, macOS in bytes.
-_RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -207,9 +203,9 @@ def measure(side: type, args: argparse.Namespace, objects: int, semantic_only: b
             tensor.grad = None
         sum(losses.values()).backward()
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     step()
-    extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * _RSS_UNIT / 2**20
+    extra = (peak_memory() - before) / 2**20
     seconds = best_time(step, args.repeats)
     norms = {name: float(outputs[name].grad.norm()) for name in OUTPUTS if outputs[name].grad is not None}
     return dict(seconds=seconds, extra_mib=extra, values=values, norms=norms)

@@ -27,6 +27,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mmyolor_mtl.registry import DATASETS
+from mmyolor_mtl.utils.benchmark import peak_memory
 from mmyolor_mtl.utils.cli import add_common_arguments, load_config, parse_arguments
 
 _COMPOSE = (mmengine.dataset.Compose, mmcv.transforms.Compose)
@@ -161,7 +162,7 @@ def measure(cfg: Config, samples: int, workers: int, seed: int) -> dict[str, Any
     torch.set_num_threads(1)
     np.random.seed(seed)
     found = time_samples(DATASETS.build(cfg.train_dataloader.dataset), samples)
-    found['peak_memory_mb'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / 2**20
+    found['peak_memory_mb'] = peak_memory() / 2**20
     batches = max(2, samples // int(cfg.train_dataloader.batch_size))
     found.update(time_loader(cfg, workers, batches), workers=workers)
     found['peak_memory_of_a_worker_mb'] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _RSS_UNIT / 2**20

@@ -11,9 +11,7 @@ Example::
 import argparse
 import json
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,10 +23,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from mmyolor_mtl.registry import MODELS
+from mmyolor_mtl.utils.benchmark import memory_in_use, peak_memory
 from mmyolor_mtl.utils.cli import add_common_arguments, load_config, parse_arguments
-
-# Linux counts the peak in kilobytes, macOS in bytes.
-_RSS_UNIT = 1 if sys.platform == 'darwin' else 1024
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -124,20 +120,13 @@ def _endless(loader: Any) -> Any:
 
 
 def _memory_now() -> float:
-    """Memory in use, in GiB; of the process where the system tells it, else its peak so far."""
-    if torch.cuda.is_available():
-        return torch.cuda.memory_allocated() / 2**30
-    if not os.path.exists('/proc/self/statm'):
-        return _peak_memory()
-    with open('/proc/self/statm') as file:
-        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**30
+    """Memory in use, of the GPU where there is one, in GiB."""
+    return (torch.cuda.memory_allocated() if torch.cuda.is_available() else memory_in_use()) / 2**30
 
 
 def _peak_memory() -> float:
     """Highest memory of the process so far, of the GPU where there is one, in GiB."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**30
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT / 2**30
+    return (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_memory()) / 2**30
 
 
 def main(argv: Sequence[str] | None = None) -> None:
