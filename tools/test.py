@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmyolor_mtl.utils.cli import add_common_arguments, build_runner, load_config, parse_arguments
+from mmyolor_mtl.utils.cli import add_common_arguments, build_runner, leave_processes, load_config, parse_arguments
 
 NO_TTA = (
     '--tta is not supported: predictions of several views can be merged for boxes, but there is no sound way to merge '
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         evaluator.metrics.append(DumpMTLResults(out_file_path=args.out))
     runner.test()
+    leave_processes()
 
 
 if __name__ == '__main__':

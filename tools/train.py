@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from mmyolor_mtl.engine import dry_run
-from mmyolor_mtl.utils.cli import add_common_arguments, build_runner, load_config, parse_arguments
+from mmyolor_mtl.utils.cli import add_common_arguments, build_runner, leave_processes, load_config, parse_arguments
 from mmyolor_mtl.utils.memory import out_of_memory_advice
 
 
@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             dry_run(cfg)
         else:
             build_runner(cfg).train()
+    leave_processes()
 
 
 if __name__ == '__main__':

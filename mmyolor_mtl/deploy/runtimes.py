@@ -1,5 +1,6 @@
 """ONNX files by whichever runtime is installed: named arrays in, named arrays out."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -75,6 +76,19 @@ class _OnnxRuntimeGraph:
         return dict(zip(self._outputs, values, strict=True))
 
 
+@functools.cache
+def openvino_core() -> Any:
+    """The process's one core.
+
+    OpenVINO gives each core a stack for signal handlers, and puts back the stack it found when the core goes. With two
+    of them gone in the order in which they came, that is a stack which is no more, and the next signal that Python
+    handles (Ctrl-C, or the end of a worker that loads data) ends the process.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class _OpenVINOGraph:
     """OpenVINO on the CPU."""
 
@@ -83,7 +97,7 @@ class _OpenVINOGraph:
             import openvino
         except ImportError as error:
             raise ImportError("runtime='openvino' needs a package: pip install openvino") from error
-        core = openvino.Core()
+        core = openvino_core()
         if precision == 'bf16' and 'BF16' not in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
             raise ValueError("precision='bf16' needs a processor with bf16 instructions, which this one lacks")
         model = core.read_model(str(path))

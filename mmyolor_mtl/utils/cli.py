@@ -1,6 +1,7 @@
 """What the command lines of ``tools/train.py`` and ``tools/test.py`` share; their arguments are MMDetection's."""
 
 import argparse
+import gc
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,3 +89,16 @@ def _prepare_cpu_processes(cfg: Config) -> None:
     torch.distributed.init_process_group('gloo')
     wrapper = dict(type='mmyolor_mtl.MTLDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     cfg.model_wrapper_cfg = {**wrapper, **(cfg.get('model_wrapper_cfg') or {})}
+
+
+def leave_processes() -> None:
+    """Part from the other processes, at the end of a run that went well.
+
+    Without it, threads of gloo may outlive the interpreter, and a run that has done everything ends with an abort. They
+    end with the last reference to the group, of which the runner's wrapped network has some.
+    """
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        gc.collect()
+        torch.distributed.destroy_process_group()

@@ -7,10 +7,10 @@ from typing import Any
 from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmyolor_mtl.engine.wrapping import bare_model
 from mmyolor_mtl.registry import HOOKS
 from mmyolor_mtl.utils.files import draft_of, remove_drafts
 from mmyolor_mtl.utils.random_state import random_state, set_random_state
@@ -125,7 +125,7 @@ class MTLCheckpointHook(CheckpointHook):
                 'start anew, and gradients that were not applied yet are lost'
             )
             return
-        _restore_process(_unwrapped(runner.model), processes[get_rank()])
+        _restore_process(bare_model(runner), processes[get_rank()])
 
     # ---- saving -----------------------------------------------------------------------------------------------
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -245,14 +245,10 @@ def _require(argument: str, keys: Sequence[str] | Mapping[str, float], metrics: 
         raise KeyError(f'{argument} names {missing}, which the evaluation does not give; it gives {list(metrics)}')
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
-
-
 def _state_of_process(runner: Runner) -> dict[str, Any]:
     """Random numbers, and gradients in the middle of an accumulation (after a step there are none)."""
     loop = runner.train_loop
-    parameters = _unwrapped(runner.model).named_parameters()
+    parameters = bare_model(runner).named_parameters()
     return {
         'random': loop.random_state() if isinstance(loop, ResumableEpochLoop) else random_state(),
         'gradients': {name: p.grad.cpu() for name, p in parameters if p.grad is not None},

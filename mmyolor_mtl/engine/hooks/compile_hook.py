@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmyolor_mtl.engine.wrapping import bare_model
 from mmyolor_mtl.registry import HOOKS
 from mmyolor_mtl.utils.module_patterns import matching_modules
 
@@ -36,6 +36,6 @@ class CompileHook(Hook):
             raise ValueError(
                 'compile of the config compiles the whole step, which fails; leave it out, CompileHook is on'
             )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         for module in matching_modules(model, self.modules).values():
             module.compile(**self.options)

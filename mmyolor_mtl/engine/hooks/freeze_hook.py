@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmyolor_mtl.engine.wrapping import bare_model, wrap_again
 from mmyolor_mtl.registry import HOOKS
 from mmyolor_mtl.utils.module_patterns import matching_modules
 
@@ -44,7 +44,7 @@ class FreezeHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the names, before anything is trained."""
-        matching_modules(_model(runner), self.modules)
+        matching_modules(bare_model(runner), self.modules)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Freeze or thaw when it is time, also in a run that resumes later."""
@@ -52,7 +52,7 @@ class FreezeHook(Hook):
         if frozen == bool(self._frozen):
             return
         if frozen:
-            modules = matching_modules(_model(runner), self.modules)
+            modules = matching_modules(bare_model(runner), self.modules)
             parameters = {p: None for m in modules.values() for p in m.parameters() if p.requires_grad}
             self._frozen = list(parameters)
         for parameter in self._frozen:
@@ -61,15 +61,10 @@ class FreezeHook(Hook):
         runner.logger.info(f'epoch {runner.epoch + 1}: {", ".join(self.modules)} {"frozen" if frozen else "trained"}')
         if not frozen:
             self._frozen = []
-        if is_model_wrapper(runner.model):
-            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), runner.model.module)
+        wrap_again(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
         """Keep the statistics (the loop puts the whole model into training mode)."""
         if self._frozen:
-            for module in matching_modules(_model(runner), self.modules).values():
+            for module in matching_modules(bare_model(runner), self.modules).values():
                 module.eval()
-
-
-def _model(runner: Runner) -> nn.Module:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

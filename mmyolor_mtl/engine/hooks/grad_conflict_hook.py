@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmyolor_mtl.engine.wrapping import bare_model
 from mmyolor_mtl.registry import HOOKS
 from mmyolor_mtl.utils.module_patterns import matching_modules
 from mmyolor_mtl.utils.task_losses import sum_by_task
@@ -59,13 +59,13 @@ class GradConflictHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the names, before anything is trained."""
-        matching_modules(_model(runner), self.layers)
+        matching_modules(bare_model(runner), self.layers)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Look at the gradients of this batch, if it is time."""
         if runner.iter % self.interval:
             return
-        model = _model(runner)
+        model = bare_model(runner)
         layers = {
             pattern: list({p: None for m in matching_modules(model, [pattern]).values() for p in m.parameters()})
             for pattern in self.layers
@@ -163,7 +163,3 @@ def _undisturbed(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)
-
-
-def _model(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_gather_object, all_reduce, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmyolor_mtl.engine.wrapping import bare_model
 from mmyolor_mtl.registry import HOOKS
 
 
@@ -46,7 +46,7 @@ class NonFiniteGuardHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Look at the gradients whenever an optimizer is about to step, before they are clipped."""
-        self._model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._model = bare_model(runner)
         self._statistics = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
         wrappers = runner.optim_wrapper
         for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
@@ -78,7 +78,7 @@ class NonFiniteGuardHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Tensor] | None = None
     ) -> None:
         """Report what was not finite, if anything."""
-        losses = {name: float(value) for name, value in (outputs or {}).items()}
+        losses = {name: float(value.detach()) for name, value in (outputs or {}).items()}
         terms = {name: value for name, value in losses.items() if not abs(value) < float('inf')}
         if not _in_any_process(bool(terms or self._layers), next(self._model.parameters()).device):
             self._skips = 0 if self._stepped else self._skips

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmyolor_mtl.engine.wrapping import bare_model
 from mmyolor_mtl.registry import HOOKS
 
 
@@ -65,6 +65,6 @@ def _first_difference(saved: Mapping[str, Any], own: Mapping[str, Any]) -> str:
 
 
 def _tokenizer_of(runner: Runner) -> Any:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = bare_model(runner)
     heads = getattr(model, 'heads', None) or {}
     return getattr(heads['cap'], 'tokenizer', None) if 'cap' in heads else None
