@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmdet.models.data_preprocessors import DetDataPreprocessor
 
@@ -12,8 +13,9 @@ from ..registry import MODELS
 class YOLORMTLDataPreprocessor(DetDataPreprocessor):
     """mmdet's preprocessor plus the weak view for captions (paper section 3.3, REFERENCE_SPEC 4.4).
 
-    Both views become RGB floats divided by 255. The strong views of the batch are padded to a common size; the weak
-    views, all of one size, are stacked for the samples that carry one.
+    Both views become RGB floats divided by 255; a backbone of another project may need another ``mean``, ``std`` or
+    ``bgr_to_rgb``. The strong views of the batch are padded to a common size; the weak views, all of one size, are
+    stacked for the samples that carry one.
 
     Args:
         pad_size_divisor: Pad the strong view to a multiple of this many px.
@@ -27,8 +29,9 @@ class YOLORMTLDataPreprocessor(DetDataPreprocessor):
 
     def __init__(self, *, pad_size_divisor: int = 32, pad_value: float = 114, **kwargs: Any) -> None:
         kwargs = {'mean': [0.0, 0.0, 0.0], 'std': [255.0, 255.0, 255.0], 'bgr_to_rgb': True, **kwargs}
-        # mmengine pads after it has normalised.
-        super().__init__(pad_size_divisor=pad_size_divisor, pad_value=pad_value / 255, pad_mask=False, **kwargs)
+        # mmengine pads after it has normalised, with one value for all channels.
+        grey = (pad_value - np.mean(kwargs['mean'])) / np.mean(kwargs['std'])
+        super().__init__(pad_size_divisor=pad_size_divisor, pad_value=float(grey), pad_mask=False, **kwargs)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Collate, move, normalise.
@@ -44,5 +47,6 @@ class YOLORMTLDataPreprocessor(DetDataPreprocessor):
             if len(sizes) > 1:
                 raise ValueError(f'caption views of one batch differ in size: {sorted(sizes)}; pad them in CaptionView')
             stacked = torch.stack(views).to(self.device, torch.float32)
-            batch['caption_inputs'] = (stacked[:, [2, 1, 0]] - self.mean) / self.std
+            stacked = stacked[:, [2, 1, 0]] if self._channel_conversion else stacked
+            batch['caption_inputs'] = (stacked - self.mean) / self.std
         return batch

@@ -21,9 +21,16 @@ class Placement:
 
     @classmethod
     def from_meta(cls, meta: Mapping[str, Any]) -> 'Placement':
-        """Read a sample's metainfo: ``ori_shape``, ``img_shape``; ``pad_param`` (top, bottom, left, right)."""
+        """Read a sample's metainfo: ``ori_shape``, ``img_shape``; ``pad_param`` (top, bottom, left, right).
+
+        Without ``pad_param``, as from mmdet's ``Resize`` and ``Pad``, the picture begins in the corner and is as large
+        as ``scale_factor`` (w, h) says.
+        """
         height, width = (int(side) for side in meta['ori_shape'][:2])
         rows, columns = (int(side) for side in meta['img_shape'][:2])
+        if 'pad_param' not in meta and 'scale_factor' in meta:
+            ratio_w, ratio_h = meta['scale_factor'][:2]
+            rows, columns = min(rows, round(height * ratio_h)), min(columns, round(width * ratio_w))
         top, bottom, left, right = (int(bar) for bar in meta.get('pad_param', (0, 0, 0, 0)))
         return cls((height, width), (top, left), (max(rows - top - bottom, 1), max(columns - left - right, 1)))
 

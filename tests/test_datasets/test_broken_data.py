@@ -497,7 +497,7 @@ def test_extreme_sizes_load_right(own_root, pipeline, size):
     dataset = COCOMultiTaskDataset(**tiny.config(own_root, check='decode', pipeline=tiny.LOAD))
     loaded = dataset[2]
     assert loaded['img_id'] == tiny.EMPTY and loaded['img'].shape == (*size, 3)
-    assert loaded['gt_seg_map'].shape == (1, *size) and loaded['gt_bboxes'].tolist() == [[0, 0, width, height]]
+    assert loaded['gt_seg_map'].shape == size and loaded['gt_bboxes'].tolist() == [[0, 0, width, height]]
     dataset.pipeline = Compose(pipeline)
     for _ in range(2):
         train_an_epoch(dataset, 4)

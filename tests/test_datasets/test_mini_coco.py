@@ -63,7 +63,7 @@ def test_maps_painted_on_loading_are_the_published_ones(root, tmp_path, split, c
     lut = semantic_lut(COCO_METAINFO)
     for i in range(count):
         sample = dataset[i]
-        assert (sample['gt_seg_map'][0] == lut[read_map(root, split, sample['img_id'])]).all(), sample['img_id']
+        assert (sample['gt_seg_map'] == lut[read_map(root, split, sample['img_id'])]).all(), sample['img_id']
 
 
 def test_panoptic_files_give_objects_and_maps(root):

@@ -27,7 +27,7 @@ def samples(root, **overrides):
 def crowd_of(sample):
     """Pixels of the crowd of the image that has one; COCO's maps leave it out, and this one's PNG does not."""
     masks = sample['gt_masks'].to_bitmap().masks[sample['gt_ignore_flags']]
-    return masks.any(0) if len(masks) else np.zeros(sample['gt_seg_map'].shape[1:], bool)
+    return masks.any(0) if len(masks) else np.zeros(sample['gt_seg_map'].shape, bool)
 
 
 def rewrite_maps(root, table):
@@ -62,7 +62,7 @@ def test_stuff_file_gives_the_map_of_the_pngs(tiny_root):
         expected = from_png[img_id]['gt_seg_map'].copy()
         if img_id == tiny.PARTS:
             assert crowd_of(from_png[img_id]).sum() > 100
-            expected[:, crowd_of(from_png[img_id])] = 255
+            expected[crowd_of(from_png[img_id])] = 255
         assert painted[img_id]['gt_seg_map'].dtype == np.uint8
         assert (painted[img_id]['gt_seg_map'] == expected).all()
 

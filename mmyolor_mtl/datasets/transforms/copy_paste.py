@@ -6,7 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmyolor_mtl.registry import TRANSFORMS
 from mmyolor_mtl.utils.letterbox import PAD_VALUE
 
-from .labels import concat_labels, require_network_space
+from .labels import concat_labels, require_network_space, takes_mmdet_labels
 from .polygons import FlatPolygons
 from .tiles import Paste, Tile, TiledCanvas, draw_deferred
 
@@ -37,6 +37,7 @@ class MTLCopyPaste(BaseTransform):
         self.prob = prob
         self.max_hidden = max_hidden
 
+    @takes_mmdet_labels
     def transform(self, results: dict) -> dict:
         """Add the copies."""
         require_network_space(results, type(self).__name__)

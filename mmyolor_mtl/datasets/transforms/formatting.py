@@ -12,6 +12,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmyolor_mtl.registry import TRANSFORMS
 
 from ..label_space import UNLABELLED
+from .labels import layers_of, takes_mmdet_labels
 from .polygons import FlatPolygons
 from .tiles import draw_deferred
 
@@ -27,7 +28,7 @@ META_KEYS = (
     'labelled_tasks',
     'caption_region',
 )
-_DEFAULTS = {'scale_factor': (1.0, 1.0), 'pad_param': (0, 0, 0, 0), 'flip': False, 'flip_direction': None}
+_DEFAULTS = {'scale_factor': (1.0, 1.0), 'flip': False, 'flip_direction': None}
 
 
 @TRANSFORMS.register_module()
@@ -67,13 +68,14 @@ class PackMTLInputs(BaseTransform):
                 raise ValueError(f'{name}={getattr(self, name)} must be at least 1')
         self.meta_keys = tuple(meta_keys)
 
+    @takes_mmdet_labels
     def transform(self, results: dict) -> dict:
         """Build the packed sample."""
         draw_deferred(results)
         sample = DetDataSample(metainfo=self._metainfo(results))
         self._pack_instances(results, sample)
         if 'gt_seg_map' in results:
-            maps = torch.from_numpy(np.ascontiguousarray(results['gt_seg_map']))
+            maps = torch.from_numpy(np.ascontiguousarray(layers_of(results['gt_seg_map'])))
             sample.gt_sem_seg = PixelData(metainfo={'ignore_index': UNLABELLED}, sem_seg=maps)
         if results.get('gt_space') == 'network':
             self._pack_targets(results, sample)
@@ -114,7 +116,7 @@ class PackMTLInputs(BaseTransform):
             sample.gt_mask_targets = torch.from_numpy(polygons.rasterize(height, width, self.mask_stride))
         if 'gt_seg_map' in results:
             start = self.sem_stride // 2
-            layers = results['gt_seg_map'][:, start :: self.sem_stride, start :: self.sem_stride]
+            layers = layers_of(results['gt_seg_map'])[:, start :: self.sem_stride, start :: self.sem_stride]
             sample.gt_sem_target = torch.from_numpy(np.ascontiguousarray(layers))
 
     def __repr__(self) -> str:

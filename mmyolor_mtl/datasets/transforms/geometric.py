@@ -8,7 +8,7 @@ from mmyolor_mtl.registry import TRANSFORMS
 from mmyolor_mtl.utils.letterbox import PAD_VALUE, letterbox, pad_pixels, resize_pixels
 
 from ..label_space import UNLABELLED
-from .labels import move_labels, require_network_space, warp_pixels
+from .labels import layers_of, move_labels, require_network_space, takes_mmdet_labels, to_seg_map, warp_pixels
 from .polygons import FlatPolygons
 from .tiles import TiledCanvas, draw_deferred, show
 
@@ -41,6 +41,7 @@ class Letterbox(BaseTransform):
         self.pad_val = pad_val
         self.area_shrink = area_shrink
 
+    @takes_mmdet_labels
     def transform(self, results: dict) -> dict:
         """Resize and pad."""
         draw_deferred(results)
@@ -53,10 +54,10 @@ class Letterbox(BaseTransform):
         move_labels(results, matrix, results['img_shape'])
         if 'gt_seg_map' in results:
             inner = (self.scale[1] - top - bottom, self.scale[0] - left - right)
-            results['gt_seg_map'] = np.stack(
+            results['gt_seg_map'] = to_seg_map(
                 [
                     pad_pixels(resize_pixels(layer, inner, cv2.INTER_NEAREST_EXACT), fitted.padding, UNLABELLED)
-                    for layer in results['gt_seg_map']
+                    for layer in layers_of(results['gt_seg_map'])
                 ]
             )
         return results
@@ -133,6 +134,7 @@ class MTLRandomAffine(BaseTransform):
         linear[:2, 2] = shift
         return linear @ centre
 
+    @takes_mmdet_labels
     def transform(self, results: dict) -> dict:
         """Warp pixels and labels."""
         require_network_space(results, type(self).__name__)
@@ -145,8 +147,11 @@ class MTLRandomAffine(BaseTransform):
         results['img'] = warp_pixels(results['img'], matrix, out_shape, self.pad_val)
         results['img_shape'] = out_shape
         if 'gt_seg_map' in results:
-            results['gt_seg_map'] = np.stack(
-                [warp_pixels(layer, matrix, out_shape, UNLABELLED, nearest=True) for layer in results['gt_seg_map']]
+            results['gt_seg_map'] = to_seg_map(
+                [
+                    warp_pixels(layer, matrix, out_shape, UNLABELLED, nearest=True)
+                    for layer in layers_of(results['gt_seg_map'])
+                ]
             )
         return results
 
@@ -180,6 +185,7 @@ class MTLRandomFlip(BaseTransform):
         self.prob = prob
         self.direction = direction
 
+    @takes_mmdet_labels
     def transform(self, results: dict) -> dict:
         """Mirror pixels and labels, or leave them."""
         require_network_space(results, type(self).__name__)
@@ -208,7 +214,9 @@ class MTLRandomFlip(BaseTransform):
             mirror[axis, axis], mirror[axis, 2] = -1, size
             results['gt_masks'] = FlatPolygons.from_masks(results['gt_masks']).affine(mirror).to_masks(height, width)
         if 'gt_seg_map' in results:
-            results['gt_seg_map'] = np.stack([cv2.flip(layer, 1 - axis) for layer in results['gt_seg_map']])
+            results['gt_seg_map'] = to_seg_map(
+                [cv2.flip(layer, 1 - axis) for layer in layers_of(results['gt_seg_map'])]
+            )
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(prob={self.prob}, direction={self.direction!r})'

@@ -3,18 +3,56 @@
 Matrices are (3, 3) and act on continuous coordinates (pixel ``i`` spans ``[i, i + 1)``), in which polygons and boxes
 are given. OpenCV counts from pixel centres, which is half a pixel less; :func:`warp_pixels` corrects for that, so
 image, semantic map and polygons stay together at any scale.
+
+Labels may come from a pipeline of mmdet, see :func:`takes_mmdet_labels`. ``gt_seg_map`` is (H, W), as all transforms
+of OpenMMLab know it; pictures that were mixed have (L, H, W).
 """
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
-from mmdet.structures.mask import PolygonMasks
+from mmdet.structures.bbox import BaseBoxes, HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 from .polygons import FlatPolygons
 
 _HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 _HALF_BACK = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+
+
+def takes_mmdet_labels(transform: Callable[[Any, dict], dict]) -> Callable[[Any, dict], dict]:
+    """Let a transform that works on (N, 4) arrays and polygons take boxes of mmdet's classes and bitmaps too.
+
+    The boxes are given back as they came; bitmaps become polygons that draw the same.
+    """
+
+    @functools.wraps(transform)
+    def wrapper(self: Any, results: dict) -> dict:
+        boxes, masks = results.get('gt_bboxes'), results.get('gt_masks')
+        if isinstance(masks, BitmapMasks):
+            results['gt_masks'] = FlatPolygons.from_masks(masks).to_masks(masks.height, masks.width)
+        if not isinstance(boxes, BaseBoxes):
+            return transform(self, results)
+        results['gt_bboxes'] = boxes.convert_to('hbox').numpy()
+        results = transform(self, results)
+        if 'gt_bboxes' in results:  # packed samples have none
+            results['gt_bboxes'] = HorizontalBoxes(results['gt_bboxes']).convert_to(type(boxes))
+        return results
+
+    return wrapper
+
+
+def layers_of(seg_map: np.ndarray) -> np.ndarray:
+    """(L, H, W) layers of a semantic map, which is (H, W) if there is one."""
+    return seg_map if seg_map.ndim == 3 else seg_map[None]
+
+
+def to_seg_map(layers: Sequence[np.ndarray]) -> np.ndarray:
+    """The semantic map of L layers (H, W)."""
+    return layers[0] if len(layers) == 1 else np.stack(layers)
 
 
 def require_network_space(results: dict, name: str) -> None:
@@ -65,7 +103,7 @@ def move_labels(
         aspect = sides.max(1, initial=0) / sides.min(1, initial=np.inf)
     keep = (sides > min_side).all(1) & (area > min_area_ratio * scaled) & (aspect < max_aspect)
     results['gt_bboxes'] = boxes[keep].astype(np.float32)
-    for key in ('gt_bboxes_labels', 'gt_ignore_flags'):
+    for key in {'gt_bboxes_labels', 'gt_ignore_flags'} & results.keys():
         results[key] = results[key][keep]
     if polygons is not None:
         results['gt_masks'] = (polygons if keep.all() else polygons.select(keep)).to_masks(height, width)

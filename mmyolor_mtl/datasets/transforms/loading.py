@@ -31,7 +31,7 @@ class LoadMTLAnnotations(BaseTransform):
     ``labelled_tasks`` (a picture given to an inferencer) passes unchanged.
 
     Added keys, as far as the image is labelled: ``gt_bboxes`` (N, 4) float32 xyxy px, ``gt_bboxes_labels`` (N,) int64,
-    ``gt_ignore_flags`` (N,) bool (crowds), ``gt_masks`` PolygonMasks, ``gt_seg_map`` (1, H, W) uint8 contiguous ids
+    ``gt_ignore_flags`` (N,) bool (crowds), ``gt_masks`` PolygonMasks, ``gt_seg_map`` (H, W) uint8 contiguous ids
     with 255 = unlabelled; further ``gt_space`` ('network' or 'original') and ``partner_tasks`` (all that the data set
     has labels for, whatever ``tasks`` says).
 
@@ -62,14 +62,14 @@ class LoadMTLAnnotations(BaseTransform):
         tasks = tuple(task for task in results['labelled_tasks'] if task in self.tasks)
         results['partner_tasks'] = results['labelled_tasks']
         results['labelled_tasks'] = tasks
-        results['gt_space'] = 'original' if 'pad_param' in results else 'network'
+        results['gt_space'] = 'network' if _is_as_loaded(results) else 'original'
         if 'det' in tasks:
             self._load_boxes(results)
         panoptic = PanopticMap(results['panoptic']['path'], size) if _needs_panoptic(results) else None
         if 'ins' in tasks:
             self._load_masks(results, size, panoptic)
         if 'sem' in tasks:
-            results['gt_seg_map'] = self._load_semantic_map(results, size, panoptic)[None]
+            results['gt_seg_map'] = self._load_semantic_map(results, size, panoptic)
         if 'cap' not in tasks:
             results['captions'] = []
         return results
@@ -120,6 +120,12 @@ class LoadMTLAnnotations(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(tasks={self.tasks})'
+
+
+def _is_as_loaded(results: dict) -> bool:
+    """Whether nothing was resized or padded yet, by our ``Letterbox`` or by other packages' transforms."""
+    shape = results.get('img_shape', results['ori_shape'])
+    return 'pad_param' not in results and tuple(shape[:2]) == tuple(results['ori_shape'][:2])
 
 
 def _needs_panoptic(results: dict) -> bool:

@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform, Compose
 
 from mmyolor_mtl.registry import TRANSFORMS
 
-from .labels import concat_labels, require_network_space
+from .labels import concat_labels, layers_of, require_network_space
 from .mosaic import draw_partner
 from .tiles import draw_deferred
 
@@ -55,7 +55,7 @@ class MTLMixUp(BaseTransform):
             )
         results['img'] = cv2.addWeighted(results['img'], share, other['img'], 1 - share, 0)
         if 'gt_seg_map' in results:
-            results['gt_seg_map'] = np.concatenate([results['gt_seg_map'], other['gt_seg_map']])
+            results['gt_seg_map'] = np.concatenate([layers_of(one['gt_seg_map']) for one in (results, other)])
         results.update(concat_labels([results, other], shape))
         return results
 

@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pycocotools.mask as mask_utils
-from mmdet.structures.mask import PolygonMasks
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 
 _MIN_AREA = 0.05  # px^2; a cut-off part below this cannot be seen, but would stretch the box to the border
 _SLIVER = 1 / 16  # px; what reaches less deep into the rectangle cannot be seen, but may run far along the border
@@ -36,10 +36,11 @@ class FlatPolygons:
     num: int
 
     @classmethod
-    def from_masks(cls, masks: PolygonMasks) -> 'FlatPolygons':
-        """Flatten mmdet's three-level list."""
-        rings = [ring for instance in masks.masks for ring in instance]
-        owners = np.repeat(np.arange(len(masks)), [len(instance) for instance in masks.masks])
+    def from_masks(cls, masks: PolygonMasks | BitmapMasks) -> 'FlatPolygons':
+        """Flatten mmdet's three-level list; bitmaps become polygons that draw the same."""
+        instances = _bitmap_rings(masks) if isinstance(masks, BitmapMasks) else masks.masks
+        rings = [ring for instance in instances for ring in instance]
+        owners = np.repeat(np.arange(len(masks)), [len(instance) for instance in instances])
         lengths = np.array([len(ring) // 2 for ring in rings], dtype=np.int64)
         points = np.concatenate(rings).reshape(-1, 2) if rings else np.zeros((0, 2))
         return cls(points.astype(np.float64, copy=False), lengths, owners, len(masks))
@@ -311,6 +312,12 @@ def rle_to_polygons(rle: dict, height: int, width: int) -> list[np.ndarray]:
         if parent >= 0:
             holes.setdefault(parent, []).append(ring)
     return [_keyhole(rings[i], holes.get(i, [])).reshape(-1) for i in np.flatnonzero(parents < 0).tolist()]
+
+
+def _bitmap_rings(masks: BitmapMasks) -> list[list[np.ndarray]]:
+    """Polygons of bitmaps. An empty one is a ring without area, as mmdet has it."""
+    encoded = mask_utils.encode(np.asfortranarray(masks.masks.transpose(1, 2, 0)))
+    return [rle_to_polygons(rle, masks.height, masks.width) or [np.zeros(6)] for rle in encoded]
 
 
 def _keyhole(ring: np.ndarray, holes: Sequence[np.ndarray]) -> np.ndarray:

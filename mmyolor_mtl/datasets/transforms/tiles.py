@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from ..label_space import UNLABELLED
-from .labels import centred
+from .labels import centred, layers_of, to_seg_map
 from .polygons import FlatPolygons
 
 
@@ -21,7 +21,7 @@ class Tile:
 
     Attributes:
         pixels: (h, w, 3) uint8.
-        semantic: (L, h, w) uint8 semantic map of it, or None.
+        semantic: (h, w) or (L, h, w) uint8 semantic map of it, or None.
         matrix: (3, 3) affine matrix from its pixels to the canvas, on continuous coordinates, without rotation.
     """
 
@@ -83,15 +83,15 @@ class TiledCanvas:
             object is kept (REFERENCE_SPEC 4.3).
         """
         pixels = np.full((*out_shape, 3), self.pad_val, dtype=np.uint8)
-        maps = [tile.semantic for tile in self.tiles if tile.semantic is not None]
+        maps = [None if tile.semantic is None else layers_of(tile.semantic) for tile in self.tiles]
         semantic = None
-        if len(maps) == len(self.tiles):
+        if all(one is not None for one in maps):
             layers = max(len(one) for one in maps) + bool(self.pastes)
             semantic = np.full((layers, *out_shape), UNLABELLED, dtype=np.uint8)
-        for tile in self.tiles:
+        for tile, own_map in zip(self.tiles, maps, strict=True):
             self._draw_tile(tile.pixels, tile.matrix, matrix, pixels, cv2.INTER_LINEAR)
-            if semantic is not None and tile.semantic is not None:
-                for source, target in zip(tile.semantic, semantic, strict=False):
+            if semantic is not None and own_map is not None:
+                for source, target in zip(own_map, semantic, strict=False):
                     self._draw_tile(source, tile.matrix, matrix, target, cv2.INTER_NEAREST)
         for paste in self.pastes:
             _draw_paste(paste, matrix, pixels, semantic)
@@ -144,7 +144,7 @@ def show(results: dict, canvas: TiledCanvas, matrix: np.ndarray, out_shape: tupl
     results['img'], semantic = canvas.draw(matrix, out_shape)
     results['img_shape'] = out_shape
     if semantic is not None:
-        results['gt_seg_map'] = semantic
+        results['gt_seg_map'] = to_seg_map(semantic)
 
 
 def _shift(x: float, y: float) -> np.ndarray:

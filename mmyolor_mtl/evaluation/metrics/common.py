@@ -39,13 +39,39 @@ def require(sample: Mapping[str, Any], field: str, metric: str, cause: str) -> A
     return value
 
 
+def class_meta(meta: Mapping[str, Any], categories: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Names and ids of a data set's classes as our data sets give them, made of those of mmdet and mmseg where needed.
+
+    Args:
+        meta (Mapping[str, Any]): ``classes`` are the things. mmdet's panoptic data sets list all classes there and name
+            the things ``thing_classes``. Category ids are missing outside this package.
+        categories (Iterable[Mapping]): ``categories`` of an annotation file, where the ids are found by name; without
+            any they count from 1.
+
+    Raises:
+        ValueError: There are categories, but none of the name of some class.
+    """
+    things, stuff = list(meta.get('thing_classes', meta['classes'])), list(meta.get('stuff_classes', ()))
+    meta = {**meta, 'classes': things}
+    if 'thing_ids' not in meta:
+        ids = {category['name']: category['id'] for category in categories}
+        ids = ids or {name: number for number, name in enumerate([*things, *stuff], start=1)}
+        missing = [name for name in (*things, *stuff) if name not in ids]
+        if missing:
+            raise ValueError(f'no category of the annotation file is called {", ".join(map(repr, missing[:8]))}')
+        meta['thing_ids'], meta['stuff_ids'] = [ids[name] for name in things], [ids[name] for name in stuff]
+    return meta
+
+
 def to_map(field: Mapping[str, Any], name: str, img_id: Any) -> np.ndarray:
     """Get the (H, W) int64 map of a ``PixelData`` that was turned into a dict.
+
+    mmdet calls the map ``sem_seg``, mmseg ``data``.
 
     Raises:
         ValueError: It does not have the shape (1, H, W).
     """
-    values = field['sem_seg']
+    values = field['sem_seg'] if 'sem_seg' in field else field['data']
     array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
     if array.ndim != 3 or array.shape[0] != 1:
         raise ValueError(f'{name} of image {img_id} has shape {array.shape}, expected (1, H, W)')

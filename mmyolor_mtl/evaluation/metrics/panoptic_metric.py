@@ -27,6 +27,7 @@ from ..panoptic_files import (
 from .common import (
     ClassTable,
     check_names,
+    class_meta,
     is_labelled,
     log_class_table,
     map_name,
@@ -98,7 +99,12 @@ class PanopticMetric(BaseMetric):
         self.class_tables: dict[str, ClassTable] = {}
         content: dict[str, Any] = {} if ann_file is None else read_panoptic_json(ann_file, self.seg_prefix)
         self._annotations = {annotation['image_id']: annotation for annotation in content.get('annotations', ())}
-        self._names = {category['id']: category['name'] for category in content.get('categories', ())}
+        self._file_categories = content.get('categories', ())
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: Mapping[str, Any]) -> None:
+        """Take the classes of any project's data set; without ids, by their names in ``ann_file``."""
+        self._dataset_meta = class_meta(dataset_meta, self._file_categories)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match the segments of a batch.
@@ -216,13 +222,14 @@ class PanopticMetric(BaseMetric):
     def _categories(self) -> list[dict[str, Any]]:
         """Categories of the result file. Merged stuff has the name that ``ann_file`` says, or those of its classes."""
         meta, categories = self.dataset_meta, self._class_categories()[:-1].tolist()
+        published = {category['id']: category['name'] for category in self._file_categories}
         names: dict[int, list[str]] = {}
         for category, name in zip(categories, (*meta['classes'], *meta.get('stuff_classes', ())), strict=True):
             if category:
                 names.setdefault(category, []).append(name)
         things = set(meta['thing_ids'])
         return [
-            {'id': category, 'name': self._names.get(category, '/'.join(parts)), 'isthing': int(category in things)}
+            {'id': category, 'name': published.get(category, '/'.join(parts)), 'isthing': int(category in things)}
             for category, parts in names.items()
         ]
 

@@ -1,6 +1,6 @@
 """Semantic segmentation: mean IoU over things and stuff, and COCO's stuff challenge."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ..map_files import semantic_png, stuff_results, write_png
 from .common import (
     ClassTable,
     check_names,
+    class_meta,
     is_labelled,
     log_class_table,
     map_name,
@@ -76,6 +77,11 @@ class SemanticMetric(IoUMetric):
         self.per_class = per_class
         self.outfile_prefix = outfile_prefix
         self.class_tables: dict[str, ClassTable] = {}
+
+    @IoUMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: Mapping[str, Any]) -> None:
+        """Take the classes of any project's data set."""
+        self._dataset_meta = class_meta(dataset_meta)
 
     @property
     def class_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mmyolor_mtl.models.text.generation import Generated, generate, sample, sentence_lengths
+from mmyolor_mtl.postprocess import Placement
 from mmyolor_mtl.registry import TOKENIZERS
 
 from ..losses.across_processes import share_of_processes
@@ -205,7 +206,7 @@ class BaseCaptionHead(TaskHead):
 
         Args:
             feats: Levels of the images.
-            data_samples: Their samples. What their metainfo ``pad_param`` calls padding is not looked at.
+            data_samples: Their samples. What their metainfo calls padding is not looked at.
             shared: What the heads named in ``requires`` left.
             rescale: Not used; a sentence has no size.
         """
@@ -286,9 +287,9 @@ def _check_test_cfg(test_cfg: dict, max_length: int) -> dict:
 
 
 def _unpadded_region(sample: DetDataSample) -> Region | None:
-    """Part of the network's input that shows the picture: ``img_shape`` without ``pad_param``."""
-    pad, shape = sample.get('pad_param'), sample.get('img_shape', sample.get('batch_input_shape'))
-    if pad is None or shape is None:
+    """Part of the network's input that shows the picture; None if the sample does not say."""
+    if not {'ori_shape', 'img_shape'} <= set(sample.metainfo_keys()):
         return None
-    top, bottom, left, right = (float(p) for p in pad)
-    return left, top, shape[1] - right, shape[0] - bottom
+    placement = Placement.from_meta(sample.metainfo)
+    (top, left), (height, width) = placement.corner, placement.shown
+    return left, top, left + width, top + height

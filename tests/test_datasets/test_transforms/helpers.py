@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import Compose
 
+from mmyolor_mtl.datasets.transforms.labels import layers_of
 from mmyolor_mtl.datasets.transforms.polygons import FlatPolygons
 
 from .. import tiny_coco as tiny
@@ -40,8 +41,9 @@ def check_invariants(results, box_margin=0.5, edge=2):
     assert boxes.dtype == np.float32 and boxes.shape == (count, 4) and np.isfinite(boxes).all()
     assert (boxes >= 0).all() and (boxes[:, 2:] <= (width, height)).all() and (boxes[:, 2:] > boxes[:, :2]).all()
     assert len(results['gt_bboxes_labels']) == len(results['gt_ignore_flags']) == count
-    semantic = results.get('gt_seg_map')
-    if semantic is not None:
+    semantic = None
+    if 'gt_seg_map' in results:
+        semantic = layers_of(results['gt_seg_map'])
         assert semantic.dtype == np.uint8 and semantic.shape[1:] == (height, width)
     if 'gt_masks' not in results:
         return

@@ -37,7 +37,7 @@ def test_copy_is_the_mirrored_object(dataset):
     assert (second == first[:, ::-1]).all()
     assert (after['img'][second > 0] == before['img'][:, ::-1][second > 0]).all()
     assert (after['img'][second == 0] == before['img'][second == 0]).all()
-    assert (after['gt_seg_map'][0] == before['gt_seg_map'][0]).all()
+    assert (after['gt_seg_map'][0] == before['gt_seg_map']).all()
     label = before['gt_bboxes_labels'][0]
     assert (after['gt_seg_map'][1] == np.where(second > 0, label, 255)).all()
     check_invariants(after, edge=1)

@@ -37,7 +37,7 @@ def test_masks_and_map_have_the_right_content(dataset):
     masks = results['gt_masks'].to_bitmap().masks
     assert masks[1].sum() == 34 * 40 - 14 * 20 and masks[1][60, 20] == 0  # the hole
     assert masks[2].sum() == 24 * 48 - 10 * 10
-    semantic = results['gt_seg_map'][0]
+    semantic = results['gt_seg_map']
     assert set(np.unique(semantic)) == {0, 16, tiny.contiguous(tiny.GRASS), tiny.contiguous(tiny.SKY), 255}
     assert (semantic[-tiny.UNLABELLED_ROWS :] == 255).all()
 
@@ -60,7 +60,7 @@ def test_after_letterbox_labels_stay_in_the_original_image(dataset):
     results = dataset.load_for_mix(0, Compose(tiny.TEST_PIPELINE[:3]))
     h, w = tiny.SIZES[tiny.PLAIN]
     assert results['gt_space'] == 'original'
-    assert results['gt_seg_map'].shape == (1, h, w)
+    assert results['gt_seg_map'].shape == (h, w)
     assert (results['gt_masks'].height, results['gt_masks'].width) == (h, w)
     assert np.allclose(results['gt_bboxes'][0], dataset.get_data_info(0)['instances'][0]['bbox'])
 

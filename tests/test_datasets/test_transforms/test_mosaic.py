@@ -53,7 +53,7 @@ def test_tiles_meet_at_the_centre_and_the_rest_is_grey(dataset, monkeypatch):
     monkeypatch.setattr(np.random, 'uniform', lambda *_: 0.75)
     monkeypatch.setattr(np.random, 'choice', lambda options: options[0])
     results = load(dataset, tiny.PLAIN, MTLMosaic((48, 48)))  # each tile is 48 x 40 px, the centre at (36, 36)
-    image, semantic = results['img'], results['gt_seg_map'][0]
+    image, semantic = results['img'], results['gt_seg_map']
     assert (image[36 + 40 :] == 114).all() and (semantic[36 + 40 :] == 255).all()
     assert (image[:, 36 + 48 :] == 114).all() and (image[35:37, :84] != 114).any(2).mean() > 0.9
     # All four are the same picture: the lower right one is whole, the upper left one shows its last rows and columns.

@@ -158,7 +158,7 @@ def test_padding_changes_nothing(num_encoder_layers):
     torch.testing.assert_close(*losses)
     results = []
     for feats, pad, shape in ((small, (0, 0, 0, 0), (32, 64)), (big, (16, 16, 16, 16), (64, 96))):
-        sample = DetDataSample(metainfo=dict(pad_param=pad, img_shape=shape))
+        sample = DetDataSample(metainfo=dict(pad_param=pad, img_shape=shape, ori_shape=(32, 64)))
         head.predict(feats, [sample])
         results.append((sample.pred_caption_ids.tolist(), pytest.approx(sample.pred_caption_score, abs=1e-4)))
     assert results[0] == results[1]
