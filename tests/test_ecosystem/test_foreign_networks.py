@@ -18,6 +18,7 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from mmseg.structures import SegDataSample
 from torch import nn
 
+from ..test_docs.guides import blocks
 from ..test_models.helpers import labelled_sample
 
 SIZE = 64
@@ -138,6 +139,20 @@ class TestOurTrunkElsewhere:
         for sample in found:
             boxes = sample.pred_instances.bboxes
             assert len(boxes) and (boxes >= 0).all() and (boxes <= SIZE).all()
+
+    def test_the_guide_builds(self, repo_root):
+        trunk, detector = blocks(repo_root / 'docs/advanced_guides/other_projects.md', 'python')
+        theirs = Config(dict(model=base_config('_base_/models/retinanet_r50_fpn.py')))
+        theirs.merge_from_dict(Config.fromstring(trunk, '.py')._cfg_dict.to_dict())
+        with torch.device('meta'):
+            model = MMDET_MODELS.build(theirs.model)
+            assert len(model.neck(model.backbone(torch.zeros(1, 3, SIZE, SIZE)))) == 5
+            ours = MMDET_MODELS.build(Config.fromstring(detector, '.py').model)
+            feats = ours.extract_feat(torch.zeros(1, 3, SIZE, SIZE))
+            for task in ('det', 'sem'):
+                ours.heads[task](feats['neck'])
+            for feat, projection in zip(feats['backbone'], ours.heads['cap'].projections, strict=True):
+                projection(feat)
 
     @pytest.mark.parametrize('trunk', ['elan', 'elan-mapped', 'gelan'])
     def test_mask_rcnn(self, trunk):
