@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModule
@@ -289,6 +290,14 @@ class TestOtherTrunksHere:
         found = model.test_step(self.batch())
         assert all(sample.pred_sem_seg.sem_seg.shape == (1, SIZE, SIZE) for sample in found)
         assert all(sample.pred_caption_ids.ndim == 1 for sample in found)
+
+    def test_detection_learns_from_mmdets_samples(self):
+        model = MMDET_MODELS.build(our_detector(*BACKBONES['mmdet'], ('det',)))
+        batch = detection_batch()
+        for sample in batch['data_samples']:
+            sample.gt_instances.bboxes = HorizontalBoxes(sample.gt_instances.bboxes)
+        (first, *_) = train_and_predict(model, batch)
+        assert first.pred_instances.bboxes.shape[1] == 4
 
     def test_deploy_form_predicts_the_same(self):
         model = MMDET_MODELS.build(our_detector(*BACKBONES['mmdet'], ('det', 'sem', 'cap'))).eval()
