@@ -15,6 +15,10 @@ CFG_OPTIONS_HELP = (
     'override settings of the config, written KEY=VALUE, e.g. train_dataloader.batch_size=4; lists as KEY="[a,b]" or '
     'KEY=a,b, nested ones as KEY="[(a,b),(c,d)]", always quoted and without blanks'
 )
+NO_TTA = (
+    '--tta is not supported: predictions of several views can be merged for boxes, but there is no sound way to merge '
+    "masks' prototypes and sentences, and the paper's figures are of a single view"
+)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 from .balanced_yolor_mtl import BalancedYOLORMTL
 from .distributed import MTLDistributedDataParallel
+from .refused_tta import RefusedTTA
 from .yolor_mtl import YOLORMTL
 
-__all__ = ['BalancedYOLORMTL', 'MTLDistributedDataParallel', 'YOLORMTL']
+__all__ = ['BalancedYOLORMTL', 'MTLDistributedDataParallel', 'RefusedTTA', 'YOLORMTL']

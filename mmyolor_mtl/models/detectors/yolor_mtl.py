@@ -37,7 +37,7 @@ class YOLORMTL(BaseDetector):
         auxiliary: Config of a branch that is run on the strong view while training, for the auxiliary branches of
             the heads; called with the images and the backbone's levels.
         data_preprocessor: Config of the data preprocessor.
-        test_cfg: ``panoptic``: keyword arguments of :func:`fuse_panoptic`, or absent for no panoptic result.
+        test_cfg: ``panoptic``: keyword arguments of :func:`fuse_panoptic`; absent or None for no panoptic result.
         train_cfg: ``views_in_turn``: run each view forward and backward before the other (True by default), which takes
             the memory of one, or both forward and then backward.
         init_cfg: Config of the initialisation.
@@ -209,7 +209,7 @@ class YOLORMTL(BaseDetector):
     @property
     def tasks(self) -> tuple[str, ...]:
         """Tasks that :meth:`predict` has results for: those of the heads, and 'pan' where ``test_cfg`` asks for it."""
-        panoptic = 'panoptic' in self.test_cfg and set(_MADE_OF['pan']) <= set(self.heads)
+        panoptic = self.test_cfg.get('panoptic') is not None and set(_MADE_OF['pan']) <= set(self.heads)
         return (*self.heads, 'pan') if panoptic else tuple(self.heads)
 
     def predict(
