@@ -2,12 +2,9 @@
 
 import importlib.util
 import json
-import os
 import pickle
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -21,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmyolor_mtl.registry import DATASETS, MODELS
 from mmyolor_mtl.utils.cli import NO_TTA
 
-from ..test_docs.guides import blocks, run_python
+from ..test_docs.guides import Commands, blocks, checkout_environment, run_python
 from ..test_train.conftest import DEMO, ROOT
 
 pytestmark = pytest.mark.slow
@@ -30,28 +27,8 @@ PAGE = ROOT / 'docs/advanced_guides/mmdet_tools.md'
 TOOLS = Path(mmdet.__file__).parent / '.mim/tools'
 CONFIG = DEMO.relative_to(ROOT)
 RUN = Path('work_dirs/tools')
-SETUP, *_REST = blocks(PAGE, 'shell')
-COMMANDS = [line for block in _REST for line in block.replace('\\\n', '').splitlines()]
-
-
-def shell(folder, command, check=True):
-    """Run one command after those that set the page's variables; all it printed."""
-    environment = {
-        **os.environ,
-        'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
-        'PYTHONPATH': str(ROOT),
-        'MPLBACKEND': 'Agg',
-    }
-    line = ['bash', '-euo', 'pipefail', '-c', f'{SETUP}\n{command}']
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
-    assert not check or done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
-
-
-def run(folder, words):
-    """Run the one command of the page that holds these words."""
-    (command,) = [command for command in COMMANDS if words in command]
-    return shell(folder, command)
+COMMANDS = Commands(PAGE, {**checkout_environment(ROOT), 'MPLBACKEND': 'Agg'})
+run = COMMANDS.run
 
 
 def tool(name):
@@ -86,7 +63,7 @@ def figures(checkout, log):
 def test_every_command_has_a_test():
     source = Path(__file__).read_text()
     keys = re.findall(r"run\(\w+, '(.+?)'\)", source)
-    assert len(COMMANDS) == 13 and all(any(key in command for key in keys) for command in COMMANDS)
+    assert len(COMMANDS.lines) == 13 and all(any(key in line for key in keys) for line in COMMANDS.lines)
 
 
 def test_train(checkout, log):
@@ -111,7 +88,8 @@ def test_test(checkout, figures):
 
 def test_tta_is_refused_with_the_reason(checkout, log):
     command = f'python $TOOLS/test.py $CONFIG {RUN}/epoch_1.pth --work-dir {RUN}/tta --tta'
-    assert NO_TTA in shell(checkout, command, check=False).splitlines()[-1]
+    done = COMMANDS.shell(checkout, command)
+    assert done.returncode == 1 and NO_TTA in done.stderr.splitlines()[-1]
     assert not list(checkout.glob(f'{RUN}/tta/metrics.json'))
 
 
@@ -139,7 +117,8 @@ def test_benchmark_of_the_loader(checkout):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="MMDetection's benchmark of inference needs CUDA")
 def test_benchmark_of_inference(checkout, log):
     (block,) = blocks(PAGE, 'bash')
-    assert 'Overall fps' in shell(checkout, block)
+    done = COMMANDS.shell(checkout, block)
+    assert done.returncode == 0 and 'Overall fps' in done.stdout + done.stderr
 
 
 def test_browse_dataset(checkout, scenes):
