@@ -14,7 +14,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 class Commands:
-    """The commands of a page, to be run one at a time: a line each, after those of the first block, which set variables.
+    """The commands of a page, to be run one by one: a line each, after those of the first block, which set variables.
 
     Args:
         page: Page with blocks marked ``shell``.
