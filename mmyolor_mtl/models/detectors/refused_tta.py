@@ -12,7 +12,7 @@ from ...utils.cli import NO_TTA
 class RefusedTTA(nn.Module):
     """The ``tta_model`` of our configs: ends ``--tta`` with the reason why there is none.
 
-    Without it MMDetection would take its own pipeline, and fail while that packs the labels.
+    Without it MMDetection takes a pipeline and a merging of its own, which fail at masks and not in these words.
 
     Raises:
         ValueError: Always.
