@@ -57,3 +57,13 @@ def test_places_for_new_things_exist():
     text = (ROOT / 'docs/contributing.md').read_text().split('## Where to add what')[1].split('\n## ')[0]
     places = re.findall(r'`((?:models|datasets|evaluation|engine)/[\w/]+?)(?:/NAME\.py)?`', text)
     assert len(places) > 8 and all((PACKAGE / place).is_dir() for place in places), places
+
+
+def test_every_package_has_a_page_in_the_reference():
+    packages = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    pages = {path.stem: path.read_text() for path in (ROOT / 'docs/api').glob('*.md')}
+    assert pages.keys() == packages
+    named = {name for text in pages.values() for name in re.findall(r'automodule:: mmyolor_mtl\.([\w.]+)', text)}
+    inner = {'.'.join(path.parent.relative_to(PACKAGE).parts) for path in PACKAGE.glob('*/*/__init__.py')}
+    # Blocks of networks, and what evaluation and engine export themselves.
+    assert inner - named <= {'models.layers', 'evaluation.metrics'}
