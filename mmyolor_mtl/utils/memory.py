@@ -35,7 +35,7 @@ def _knobs(cfg: Config) -> list[str]:
     lines = []
     if not train_cfg.get('views_in_turn', True):
         lines.append('model.train_cfg.views_in_turn=True: the two views one after the other (now False)')
-    if not wrapper.get('type', '').startswith('Amp'):
+    if 'Amp' not in wrapper.get('type', ''):
         lines.append('--amp: mixed precision (now off)')
     lines += [
         f'train_dataloader.batch_size={max((batch_size or 2) // 2, 1)} (now {batch_size} a process) with '

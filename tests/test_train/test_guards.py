@@ -138,6 +138,13 @@ def test_out_of_memory_names_the_knobs(tool, tmp_path, monkeypatch, error):
     assert caught.value.__cause__ is error
 
 
+@pytest.mark.parametrize(('wrapper', 'proposed'), [('OptimWrapper', True), ('mmyolor_mtl.MTLAmpOptimWrapper', False)])
+def test_mixed_precision_is_proposed_where_it_is_off(wrapper, proposed):
+    with pytest.raises(MemoryError) as caught, out_of_memory_advice({'optim_wrapper': {'type': wrapper}}):
+        raise MemoryError
+    assert ('--amp' in str(caught.value)) == proposed
+
+
 def test_real_want_of_memory_is_recognised():
     with pytest.raises(MemoryError, match='What takes less'), out_of_memory_advice({}):
         torch.empty(2**50)

@@ -151,6 +151,7 @@ def test_killed_within_an_epoch_and_an_accumulation(scenes, tmp_path):
     kill_and_resume(within_epochs, scenes, tmp_path / 'killed', 'step 3', reference)
     logs = [path.read_text() for path in sorted((tmp_path / 'killed/run').glob('*/*.log'))]
     assert ['resumed epoch: 0, iter: 2' in log for log in logs] == [False, True]
+    assert 'accumulation that was under way are back' in logs[1]
 
 
 def trials():

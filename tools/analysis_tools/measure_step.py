@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -78,6 +79,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """
     cfg = adapt_config(load_config(args), args)
     init_default_scope(cfg.get('default_scope', 'mmdet'))
+    MMLogger.get_instance('mmengine', log_level='WARNING')  # not a line for each weight
     torch.manual_seed(0)
     batch_size = args.batch_size or cfg.train_dataloader.batch_size
     workers = dict(num_workers=args.workers, persistent_workers=args.workers > 0, batch_size=batch_size)
@@ -93,7 +95,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         began, cpu_began = time.perf_counter(), time.process_time()
         batch = next(batches)
         waits.append(time.perf_counter() - began)
-        loss = float(model.train_step(batch, optim_wrapper)['loss'])
+        loss = model.train_step(batch, optim_wrapper)['loss'].item()
         seconds.append(time.perf_counter() - began)
         cpu.append(time.process_time() - cpu_began)
     step, wait, used = (statistics.median(values[args.warm_up :]) for values in (seconds, waits, cpu))

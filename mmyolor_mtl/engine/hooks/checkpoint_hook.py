@@ -125,7 +125,10 @@ class MTLCheckpointHook(CheckpointHook):
                 'start anew, and gradients that were not applied yet are lost'
             )
             return
-        _restore_process(bare_model(runner), processes[get_rank()])
+        state = processes[get_rank()]
+        _restore_process(bare_model(runner), state)
+        if state['gradients']:  # MMEngine has just warned of their loss
+            runner.logger.info('The gradients of the accumulation that was under way are back: nothing is lost')
 
     # ---- saving -----------------------------------------------------------------------------------------------
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
