@@ -10,7 +10,10 @@ from .guides import RUN_BY, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    path for folder in ('docs', 'configs') for path in (ROOT / folder).rglob('*.md') if '_build' not in path.parts
+    path
+    for folder in ('docs', 'configs', 'examples')
+    for path in (ROOT / folder).rglob('*.md')
+    if '_build' not in path.parts
 )
 LANGUAGES = {'', 'shell', 'bash', 'python', 'json', 'text', '{toctree}', '{eval-rst}', '{include}'}
 # Where arguments that several command lines share are defined.
