@@ -18,6 +18,7 @@ exclude_patterns = ['_build']
 myst_enable_extensions = ['colon_fence', 'deflist', 'dollarmath']
 myst_heading_anchors = 3
 copybutton_prompt_text = '$ '
+smartquotes = False  # '' in a docstring is Python
 
 # Public names are those of __all__, wherever in the package they are defined.
 autodoc_default_options = {'members': True, 'show-inheritance': True}
@@ -29,3 +30,4 @@ napoleon_use_ivar = True
 html_theme = 'furo'
 html_title = f'{project} {release}'
 html_static_path = ['_static']
+html_css_files = ['pages.css']
