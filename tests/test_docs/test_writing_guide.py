@@ -37,7 +37,8 @@ def project(repo_root, tmp_path, monkeypatch):
 
 
 def test_the_task_is_trained_and_measured(project, scenes):
-    cfg = training.tiny_config(scenes, project / 'run')
+    cfg = training.tiny_config(scenes, project / 'run', max_epochs=1)
+    cfg.custom_hooks[0].switch_epoch = 1
     cfg.model.heads.count.in_channels = (16, 32, 64)
     runner = Runner.from_cfg(cfg)
     runner.train()
