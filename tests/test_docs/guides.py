@@ -1,4 +1,7 @@
-"""Running the commands and the Python of a guide, as they stand on its page."""
+"""Running the commands and the Python of a guide, as they stand on its page.
+
+A block marked ``shell`` is run by a test, one marked ``bash`` is only shown: it needs data, a GPU, the network or time.
+"""
 
 import os
 import re
@@ -6,6 +9,24 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+# The test that runs the ``shell`` blocks of a page, all of them.
+RUN_BY = {
+    'docs/advanced_guides/mim.md': 'tests/test_mim/test_mim.py',
+    'docs/advanced_guides/mmdet_tools.md': 'tests/test_ecosystem/test_mmdet_tools.py',
+    'docs/concepts/ablations.md': 'tests/test_docs/test_ablations_page.py',
+    'docs/concepts/captioning.md': 'tests/test_docs/test_short_guides.py',
+    'docs/user_guides/caption_metrics.md': 'tests/test_docs/test_short_guides.py',
+    'docs/user_guides/custom_data.md': 'tests/test_tools/test_dataset_converters.py',
+    'docs/user_guides/deployment.md': 'tests/test_docs/test_deployment_guide.py',
+    'docs/user_guides/error_report.md': 'tests/test_tools/test_error_report.py',
+    'docs/user_guides/evaluation.md': 'tests/test_docs/test_evaluation_guide.py',
+    'docs/user_guides/inference.md': 'tests/test_docs/test_inference_guide.py',
+    'docs/user_guides/looking_at_data.md': 'tests/test_docs/test_short_guides.py',
+    'docs/user_guides/shapes.md': 'tests/test_docs/test_short_guides.py',
+    'docs/user_guides/train_coco.md': 'tests/test_docs/test_train_coco_guide.py',
+    'docs/user_guides/training.md': 'tests/test_train/test_training_guide.py',
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -136,9 +136,11 @@ def test_tensor_mode_gives_named_outputs_and_traces():
 
 
 def test_wrong_heads_are_named():
-    with pytest.raises(ValueError, match=r"heads must name tasks out of .*got \['depth'\]"):
-        MODELS.build({**tiny_model(), 'heads': dict(depth=dict())})
+    with pytest.raises(ValueError, match='heads is empty'):
+        MODELS.build({**tiny_model(), 'heads': {}})
     cfg = tiny_model()
+    with pytest.raises(ValueError, match=r"heads\['dett'\] is a YOLORDetectionHead, a head for the task 'det'"):
+        MODELS.build({**cfg, 'heads': dict(dett=cfg['heads']['det'])})
     with pytest.raises(ValueError, match=r"heads\['sem'\] is a YOLORDetectionHead"):
         MODELS.build({**cfg, 'heads': dict(sem=cfg['heads']['det'])})
     with pytest.raises(ValueError, match=r'test_cfg of YOLORMTL takes the key panoptic.*score_thr'):
