@@ -3,7 +3,8 @@
 import runpy
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from mmyolor_mtl.utils.content import content_root, find_config
 
 COMMANDS = ('train', 'test')
 USAGE = f"""usage: python -m mmyolor_mtl {{{','.join(COMMANDS)}}} CONFIG ...
@@ -11,37 +12,6 @@ USAGE = f"""usage: python -m mmyolor_mtl {{{','.join(COMMANDS)}}} CONFIG ...
 CONFIG is a path, or the name of a config that comes with the package, such as
 yolor-mtl_elan_det-ins-sem-cap_8xb8-300e_coco. python -m mmyolor_mtl train -h lists the arguments.
 """
-
-
-def content_root() -> Path:
-    """Return the folder that holds ``tools`` and ``configs``: ``.mim`` of a wheel, else the checkout.
-
-    Raises:
-        FileNotFoundError: if neither is there.
-    """
-    package = Path(__file__).resolve().parent
-    for root in (package / '.mim', package.parent):
-        if (root / 'tools' / 'train.py').is_file():
-            return root
-    raise FileNotFoundError(f'no tools/train.py beside {package} nor in {package / ".mim"}: the install is incomplete')
-
-
-def find_config(root: Path, name: str) -> str:
-    """Return ``name`` if it is a file, else the config of that name that comes with the package.
-
-    Raises:
-        FileNotFoundError: if there is no such config; names those that resemble it.
-    """
-    if Path(name).is_file():
-        return name
-    known = {path.stem: path for path in sorted((root / 'configs').rglob('*.py')) if '_base_' not in path.parts}
-    stem = Path(name).name.removesuffix('.py')
-    if stem in known:
-        return str(known[stem])
-    import difflib
-
-    close = difflib.get_close_matches(stem, known, n=3, cutoff=0.4) or sorted(known)
-    raise FileNotFoundError(f'there is no config {name}; did you mean one of: {", ".join(close)}')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

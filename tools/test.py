@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmyolor_mtl.utils.cli import add_common_arguments, build_runner, leave_processes, load_config, parse_arguments
-
-NO_TTA = (
-    '--tta is not supported: predictions of several views can be merged for boxes, but there is no sound way to merge '
-    "masks' prototypes and sentences, and the paper's figures are of a single view"
+from mmyolor_mtl.utils.cli import (
+    NO_TTA,
+    add_common_arguments,
+    build_runner,
+    leave_processes,
+    load_config,
+    parse_arguments,
 )
 
 

@@ -35,5 +35,6 @@ log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True)
 log_level = 'INFO'
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
+tta_model = dict(type='mmyolor_mtl.RefusedTTA')  # says why there is no test-time augmentation
 load_from = None
 resume = False

@@ -252,11 +252,12 @@ class COCOMultiTaskDataset(BaseDetDataset):
         return len(self._samples)
 
     def get_data_info(self, idx: int) -> dict:
-        """Description of a sample, with ``caption_index`` if it is one caption of its image."""
+        """Description of a sample, with ``dataset`` (this), and ``caption_index`` if it is one caption of its image."""
         self.full_init()
         image, caption = self._samples.locate(idx)
         info = super().get_data_info(image)
         info['sample_idx'] = idx % len(self)
+        info['dataset'] = self
         if caption is not None:
             info['caption_index'] = caption
         return info
@@ -337,7 +338,6 @@ class COCOMultiTaskDataset(BaseDetDataset):
     def _run(self, idx: int, info: dict, transforms: Callable[[dict], Any]) -> Any:
         if self._samples.is_broken(idx):
             return None
-        info['dataset'] = self
         fault = None
         try:
             if os.path.isfile(info['img_path']) and is_truncated(info['img_path']):

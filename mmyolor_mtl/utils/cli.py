@@ -10,10 +10,15 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from .compat import check_stack, register_safe_globals
+from .content import content_root, find_config
 
 CFG_OPTIONS_HELP = (
     'override settings of the config, written KEY=VALUE, e.g. train_dataloader.batch_size=4; lists as KEY="[a,b]" or '
     'KEY=a,b, nested ones as KEY="[(a,b),(c,d)]", always quoted and without blanks'
+)
+NO_TTA = (
+    '--tta is not supported: predictions of several views can be merged for boxes, but there is no sound way to merge '
+    "masks' prototypes and sentences, and the paper's figures are of a single view"
 )
 
 
@@ -29,10 +34,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_arguments(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse a command line, check the config's path, and tell the launcher's rank to torch."""
+    """Parse a command line, find its config, and tell the launcher's rank to torch."""
     args = parser.parse_args(arguments)
-    if not Path(args.config).is_file():
-        parser.error(f'there is no config {args.config}')
+    try:
+        args.config = find_config(content_root(), args.config)
+    except FileNotFoundError as error:
+        parser.error(str(error))
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 

@@ -52,6 +52,18 @@ def by_caption(root, **overrides):
     return COCOMultiTaskDataset(**tiny.config(root, index_by='caption', **overrides))
 
 
+def test_descriptions_can_be_loaded_by_hand(tiny_root):
+    """mmdet's ``benchmark.py --task dataset`` runs the transforms itself, on what ``get_data_info`` gives."""
+    dataset = COCOMultiTaskDataset(**tiny.config(tiny_root, pipeline=tiny.LOAD))
+    subset = dataset.get_subset([1, 2])
+    for one in (dataset, subset):
+        results = one.get_data_info(0)
+        assert results['dataset'] is one
+        for transform in one.pipeline.transforms:
+            results = transform(results)
+        assert 'gt_seg_map' in results
+
+
 def test_one_sample_a_caption(tiny_root):
     dataset = by_caption(tiny_root)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]

@@ -216,7 +216,7 @@ def test_wrong_arguments_are_named_before_a_network_is_built(scenes, tmp_path, c
 def test_the_commands_of_the_guide(scenes, tmp_path, monkeypatch):
     root = SCRIPT.parents[2]
     page = (root / 'docs' / 'user_guides' / 'error_report.md').read_text()
-    blocks = re.findall('```bash\n(.*?)```', page, re.DOTALL)
+    blocks = re.findall('```shell\n(.*?)```', page, re.DOTALL)
     assert [block.count('python tools/') for block in blocks] == [1, 2, 1]
     monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, True))
     monkeypatch.chdir(tmp_path)

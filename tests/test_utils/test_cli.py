@@ -28,6 +28,11 @@ def test_missing_config_is_named(parser, capsys):
     assert 'there is no config no/such.py' in capsys.readouterr().err
 
 
+def test_configs_of_the_package_are_known_by_name(parser, repo_root):
+    args = cli.parse_arguments(parser, ['yolov7-af'])
+    assert args.config == str(repo_root / 'configs/reference/yolov7-af.py')
+
+
 @pytest.mark.parametrize('spelling', ['--local_rank', '--local-rank'])
 def test_both_spellings_of_the_rank(parser, config, monkeypatch, spelling):
     monkeypatch.delenv('LOCAL_RANK', raising=False)

@@ -26,6 +26,7 @@ from mmyolor_mtl.datasets.transforms import PackMTLInputs
 from mmyolor_mtl.datasets.transforms.tiles import draw_deferred
 from mmyolor_mtl.registry import DATA_SAMPLERS, DATASETS
 from mmyolor_mtl.utils.compat import check_stack
+from mmyolor_mtl.utils.content import content_root, find_config
 from mmyolor_mtl.visualization.sample_sheet import SampleSheet, Stage
 
 
@@ -99,7 +100,7 @@ def find_tokenizer(transforms: Sequence[Any]) -> Any:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser."""
     parser = argparse.ArgumentParser(description='Draw the samples of a config with all their labels.')
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', help='config file, or the name of a config that comes with the package')
     parser.add_argument('--out-dir', required=True, type=Path, help='folder of the pictures')
     parser.add_argument('--num', type=int, default=8, help='how many samples, at most an epoch (default: %(default)s)')
     parser.add_argument('--mode', choices=['train', 'val'], default='train', help='whose data (default: %(default)s)')
@@ -191,7 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if args.num < 1:
             raise ValueError(f'--num {args.num} must be at least 1')
-        cfg = Config.fromfile(args.config)
+        cfg = Config.fromfile(find_config(content_root(), args.config))
         cfg.merge_from_dict(args.cfg_options or {})
         init_default_scope(cfg.get('default_scope', 'mmdet'))
         dataset = build_dataset(cfg, args.mode, args.close_mosaic)

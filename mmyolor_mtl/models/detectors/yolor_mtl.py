@@ -33,17 +33,17 @@ class YOLORMTL(BaseDetector):
     Args:
         backbone: Config of the backbone; returns the levels C3, C4, C5.
         neck: Config of the neck.
-        heads: Configs of the heads by task, out of 'det', 'ins', 'sem' and 'cap'.
+        heads: Configs of the heads by task: 'det', 'ins', 'sem', 'cap', or a task of your own, which runs after these.
         auxiliary: Config of a branch that is run on the strong view while training, for the auxiliary branches of
             the heads; called with the images and the backbone's levels.
         data_preprocessor: Config of the data preprocessor.
-        test_cfg: ``panoptic``: keyword arguments of :func:`fuse_panoptic`, or absent for no panoptic result.
+        test_cfg: ``panoptic``: keyword arguments of :func:`fuse_panoptic`; absent or None for no panoptic result.
         train_cfg: ``views_in_turn``: run each view forward and backward before the other (True by default), which takes
             the memory of one, or both forward and then backward.
         init_cfg: Config of the initialisation.
 
     Raises:
-        ValueError: If a task is unknown, its head belongs to another task, a head needs what no head provides, or
+        ValueError: If there is no head, a head belongs to another task or needs what no head before it provides, or
             ``test_cfg`` has another key than ``panoptic``, ``train_cfg`` another than ``views_in_turn``.
 
     Shapes:
@@ -63,9 +63,8 @@ class YOLORMTL(BaseDetector):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        unknown = set(heads) - set(TASKS)
-        if unknown or not heads:
-            raise ValueError(f'heads must name tasks out of {TASKS}, got {sorted(heads)}')
+        if not heads:
+            raise ValueError(f'heads is empty: give a head for a task at least, such as {TASKS[0]!r}')
         if set(test_cfg or {}) - {'panoptic'}:
             raise ValueError(
                 f'test_cfg of YOLORMTL takes the key panoptic, got {sorted(test_cfg)}; thresholds belong to the '
@@ -76,9 +75,10 @@ class YOLORMTL(BaseDetector):
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         self.auxiliary = None if auxiliary is None else MODELS.build(auxiliary)
-        # In the order of TASKS, in which a head comes after those whose results it needs. MMEngine's ModuleDict, as
-        # torch's would keep init_weights from reaching the heads.
-        self.heads = ModuleDict({task: MODELS.build(heads[task]) for task in TASKS if task in heads})
+        # In the order of TASKS, in which a head comes after those whose results it needs, then tasks of others.
+        # MMEngine's ModuleDict, as torch's would keep init_weights from reaching the heads.
+        order = [task for task in TASKS if task in heads] + [task for task in heads if task not in TASKS]
+        self.heads = ModuleDict({task: MODELS.build(heads[task]) for task in order})
         self.train_cfg = {'views_in_turn': True, **(train_cfg or {})}
         self.test_cfg = test_cfg or {}
         self._check_heads()
@@ -209,7 +209,7 @@ class YOLORMTL(BaseDetector):
     @property
     def tasks(self) -> tuple[str, ...]:
         """Tasks that :meth:`predict` has results for: those of the heads, and 'pan' where ``test_cfg`` asks for it."""
-        panoptic = 'panoptic' in self.test_cfg and set(_MADE_OF['pan']) <= set(self.heads)
+        panoptic = self.test_cfg.get('panoptic') is not None and set(_MADE_OF['pan']) <= set(self.heads)
         return (*self.heads, 'pan') if panoptic else tuple(self.heads)
 
     def predict(

@@ -1,3 +1,5 @@
+"""One head a task; none knows the others."""
+
 from .base_caption_head import BaseCaptionHead
 from .base_head import TaskHead
 from .caption_head import CaptionHead

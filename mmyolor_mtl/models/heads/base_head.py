@@ -17,7 +17,7 @@ class TaskHead(BaseModule, metaclass=ABCMeta):
     Where the shell has an auxiliary branch, ``shared['auxiliary']`` holds its features while training.
 
     Attributes:
-        task: Name of the task: 'det', 'ins', 'sem' or 'cap'.
+        task: Name of the task: 'det', 'ins', 'sem', 'cap' or one of your own, in small letters: losses are named by it.
         source: Which features the head reads: 'neck' or 'backbone'.
         requires: Entries of ``shared`` that an earlier head must have left there.
         provides: Entries that this head leaves there.

@@ -1,0 +1,1 @@
+"""Building blocks; they know nothing of registries, samples or configs."""

@@ -1,3 +1,5 @@
+"""What MMDetection and MMSegmentation do not have, or not at this price."""
+
 from .ciou import CompleteIoULoss, complete_iou
 from .mask import PrototypeMaskLoss, inside_boxes
 from .self_critical import SelfCriticalLoss

@@ -1,3 +1,5 @@
+"""Feature pyramids between trunk and heads."""
+
 from .elan_pafpn import ELANPAFPN
 from .gelan_pafpn import GELANPAFPN
 

@@ -108,6 +108,14 @@ def test_predictions_of_all_tasks_have_the_size_of_the_picture():
     assert result.pred_caption_score <= 0
 
 
+def test_no_panoptic_map_where_the_config_says_none():
+    model = MODELS.build({**tiny_model(), 'test_cfg': dict(panoptic=None)}).eval()
+    assert 'pan' not in model.tasks
+    with torch.no_grad():
+        (result,) = model.test_step(batch([labelled_sample()]))
+    assert 'pred_sem_seg' in result and 'pred_panoptic_seg' not in result
+
+
 def test_tensor_mode_gives_named_outputs_and_traces():
     model = build().eval()
     inputs = torch.rand(1, 3, 64, 64)
@@ -128,9 +136,11 @@ def test_tensor_mode_gives_named_outputs_and_traces():
 
 
 def test_wrong_heads_are_named():
-    with pytest.raises(ValueError, match=r"heads must name tasks out of .*got \['depth'\]"):
-        MODELS.build({**tiny_model(), 'heads': dict(depth=dict())})
+    with pytest.raises(ValueError, match='heads is empty'):
+        MODELS.build({**tiny_model(), 'heads': {}})
     cfg = tiny_model()
+    with pytest.raises(ValueError, match=r"heads\['dett'\] is a YOLORDetectionHead, a head for the task 'det'"):
+        MODELS.build({**cfg, 'heads': dict(dett=cfg['heads']['det'])})
     with pytest.raises(ValueError, match=r"heads\['sem'\] is a YOLORDetectionHead"):
         MODELS.build({**cfg, 'heads': dict(sem=cfg['heads']['det'])})
     with pytest.raises(ValueError, match=r'test_cfg of YOLORMTL takes the key panoptic.*score_thr'):
