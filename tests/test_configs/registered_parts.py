@@ -10,6 +10,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import (
@@ -313,9 +314,15 @@ def try_self_critical(workplace, kind):
     assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
 
 
+def try_refusal(workplace, kind):
+    with pytest.raises(ValueError, match='--tta is not supported'):
+        MODELS.build(dict(type=kind))
+
+
 MOSAIC = dict(type='mmyolor_mtl.MTLMosaic', img_scale=(SIZE, SIZE))
 PARTS = {
     ('MODELS', 'YOLORMTLDataPreprocessor'): try_preprocessor,
+    ('MODELS', 'RefusedTTA'): try_refusal,
     ('MODELS', 'SelfCriticalLoss'): try_self_critical,
     ('MODEL_WRAPPERS', 'MTLDistributedDataParallel'): try_model_wrapper,
     ('TASK_UTILS', 'BatchedTaskAlignedAssigner'): try_assigner,
