@@ -26,6 +26,10 @@ RUN_BY = {
     'docs/user_guides/shapes.md': 'tests/test_docs/test_short_guides.py',
     'docs/user_guides/train_coco.md': 'tests/test_docs/test_train_coco_guide.py',
     'docs/user_guides/training.md': 'tests/test_train/test_training_guide.py',
+    'examples/README.md': 'tests/test_ecosystem/test_examples.py',
+    'examples/captions_on_resnet/README.md': 'tests/test_ecosystem/test_examples.py',
+    'examples/mmseg_on_gelan/README.md': 'tests/test_ecosystem/test_examples.py',
+    'examples/retinanet_on_elan/README.md': 'tests/test_ecosystem/test_examples.py',
 }
 
 
