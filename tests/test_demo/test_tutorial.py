@@ -7,6 +7,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
+from mmyolor_mtl.visualization import MTLLocalVisualizer
+
 NOTEBOOK = 'demo/MMYOLOR_MTL_Tutorial.ipynb'
 
 
@@ -36,6 +38,7 @@ def test_it_runs_from_top_to_bottom(cells, tmp_path, monkeypatch):
     matplotlib.use('Agg')
     shown = []
     monkeypatch.setattr(plt, 'show', lambda: (shown.append(plt.gcf().number), plt.close('all')))
+    monkeypatch.setattr(MTLLocalVisualizer, '_instance_dict', {})  # a new kernel has none
     monkeypatch.chdir(tmp_path)
     names = {'__name__': '__main__'}
     for cell in cells:

@@ -10,7 +10,7 @@ from torch import nn
 from mmyolor_mtl.engine.hooks import FreezeHook
 from mmyolor_mtl.utils.module_patterns import matching_modules
 from tests.test_train.conftest import tiny_config
-from tests.test_train.test_distributed import train_in_two_processes
+from tests.test_train.forks import train_in_two_processes
 
 PLAN = [
     dict(type='mmyolor_mtl.FreezeHook', modules=['backbone.stage1', 'heads.s*'], begin=1, end=2),

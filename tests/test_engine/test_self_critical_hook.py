@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmyolor_mtl.datasets.shapes import write_shapes
 from mmyolor_mtl.engine.hooks import SelfCriticalHook
 from tests.test_train.conftest import tiny_config
-from tests.test_train.test_distributed import train_in_two_processes
+from tests.test_train.forks import train_in_two_processes
 
 
 def self_critical_config(tmp_path, batch_size=4):

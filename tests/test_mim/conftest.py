@@ -12,7 +12,10 @@ import pytest
 
 PIP = (sys.executable, '-m', 'pip', '--disable-pip-version-check')
 # What the mims need and this environment lacks; what they say they require are old versions for downloads.
-NEEDED = ('setuptools<81', 'colorama', 'model-index', 'ordered-set', 'tabulate')
+NEEDED = (
+    *('setuptools<81', 'colorama', 'model-index', 'ordered-set', 'pandas', 'tabulate'),
+    *('requests', 'certifi', 'charset-normalizer', 'idna', 'urllib3'),
+)
 
 
 @pytest.fixture(scope='session')

@@ -8,7 +8,8 @@ from mmengine.runner import Runner
 
 from . import step_recorder, visit_recorder  # noqa: F401  (registers the hooks)
 from .conftest import tiny_config
-from .test_distributed import recorded_config, steps, train_in_two_processes
+from .forks import train_in_two_processes
+from .test_distributed import recorded_config, steps
 from .test_runner import LOSSES
 
 BALANCERS = {

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -11,15 +10,13 @@ from mmengine.runner import Runner
 
 from . import step_recorder  # noqa: F401  (registers the hook)
 from .conftest import ROOT, tiny_config
+from .forks import free_port, train_in_two_processes
 from .test_runner import LOSSES, drop_labels, scalars
 
 
-def train_in_two_processes(config):
-    """Run ``tools/train.py`` on a config beside which it may write."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
+def launch_two_processes(config):
+    """Run ``tools/train.py`` under torchrun on a config beside which it may write."""
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     command += [ROOT / 'tools/train.py', config, '--launcher', 'pytorch']
     path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
     env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
@@ -32,7 +29,7 @@ def test_two_processes_with_missing_labels_do_not_stall(own_scenes, tmp_path):
     cfg = tiny_config(own_scenes, tmp_path / 'run', max_epochs=2, batch_size=1)
     config = tmp_path / 'tiny.py'
     cfg.dump(config)
-    train_in_two_processes(config)
+    launch_two_processes(config)
     lines = [line for line in scalars(tmp_path / 'run') if 'loss' in line]
     assert len(lines) == 12 and all(max(line[name] for line in lines) > 0 for name in LOSSES)
     assert (tmp_path / 'run/epoch_2.pth').is_file()

@@ -10,7 +10,7 @@ from mmyolor_mtl.datasets.shapes import write_shapes
 
 from . import visit_recorder  # noqa: F401  (registers the hook)
 from .conftest import SIZE, tiny_config
-from .test_distributed import train_in_two_processes
+from .forks import train_in_two_processes
 from .test_runner import LOSSES
 
 PER_PART = 6

@@ -1,21 +1,17 @@
 """Runs that were killed with SIGKILL, and what they come to when they are resumed."""
 
-import importlib.util
 import math
-import multiprocessing
-import os
 import random
 import signal
-import socket
 
 import pytest
 import torch
-from yapf.yapflib import yapf_api
 
 from mmyolor_mtl.utils import register_safe_globals
 
 from . import kill_hook  # noqa: F401  (registers the hook)
-from .conftest import ROOT, tiny_config
+from .conftest import tiny_config
+from .forks import train
 from .test_balancers import balance
 
 STEPS = 8
@@ -68,42 +64,6 @@ def write(make, root, folder):
     return folder / 'job.py'
 
 
-def train(config, *arguments, kill_at='', processes=1):
-    """Run tools/train.py in forks, which have all modules already; return their exit codes."""
-    variables = {'KILL_AT': kill_at}
-    if processes > 1:
-        arguments = (*arguments, '--launcher', 'pytorch')
-        variables |= {'WORLD_SIZE': processes, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port()}
-    context = multiprocessing.get_context('fork')
-    started = [
-        context.Process(target=_train, args=(config, arguments, {**variables, 'RANK': rank, 'LOCAL_RANK': rank}))
-        for rank in range(processes)
-    ]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(300)
-    return [process.exitcode for process in started]
-
-
-def _train(config, arguments, variables):
-    log = os.open(config.parent / 'log.txt', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.environ.update({name: str(value) for name, value in variables.items()})
-    yapf_api.FormatCode = lambda text, **_: (text, True)  # formatting the config takes most of the time otherwise
-    spec = importlib.util.spec_from_file_location('train_tool', ROOT / 'tools/train.py')
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    tool.main([str(config), *arguments])
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        return sock.getsockname()[1]
-
-
 def final_state(config):
     """What the run has come to, from its last checkpoint."""
     register_safe_globals()
@@ -138,7 +98,7 @@ def run_whole(make, root, folder, processes=1):
 
 def kill_and_resume(make, root, folder, kill_at, reference, processes=1):
     config = write(make, root, folder)
-    killed = train(config, kill_at=kill_at, processes=processes)
+    killed = train(config, processes=processes, KILL_AT=kill_at)
     assert killed[-1] == -signal.SIGKILL and 0 not in killed, (folder / 'log.txt').read_text()[-2000:]
     resumed = train(config, '--resume', processes=processes)
     assert resumed == [0] * processes, (folder / 'log.txt').read_text()[-2000:]
