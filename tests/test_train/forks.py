@@ -1,4 +1,4 @@
-"""``tools/train.py`` in forks of the tests' process, which have all modules already: a launch takes half a minute more."""
+"""``tools/train.py`` in forks of the tests' process, which have all modules already: half a minute less a run."""
 
 import importlib.util
 import multiprocessing
