@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmyolor_mtl.registry import MODELS
+from mmyolor_mtl.utils.complexity import network_cost
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs/model_zoo.md'
@@ -81,6 +82,6 @@ COUNTED = [
 
 @pytest.mark.parametrize('listed', COUNTED)
 def test_operations(listed):
-    cost = load(ROOT / 'tools/analysis_tools/run_ablation.py').network_cost(model_cfg(listed))
+    cost = network_cost(model_cfg(listed))
     assert cost['parameters'] == listed['Metadata']['Parameters']
     assert round(1e9 * cost['gflops']) == listed['Metadata']['FLOPs']

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import socket
 
 import torch
 from mmengine.config import Config
@@ -14,6 +13,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mmyolor_mtl.registry import DATASETS, METRICS, MODELS
+
+from ..test_train.forks import free_port
 
 
 @DATASETS.register_module()
@@ -106,9 +107,7 @@ def train(cfg):
 
 def in_two_processes(target, *args):
     """Run a function in two forks that form a gloo group; return their exit codes."""
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     context = multiprocessing.get_context('fork')
     processes = [context.Process(target=_join_group, args=(rank, port, target, args)) for rank in range(2)]
     for process in processes:

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
 
@@ -20,6 +19,7 @@ from mmyolor_mtl.engine.hooks.eval_table_hook import format_table
 from mmyolor_mtl.registry import DATASETS, MODELS
 
 from ..conftest import REPO_ROOT
+from ..test_train.forks import free_port
 from .noisy import NoisyModel
 
 DEMO = REPO_ROOT / 'configs/shapes/yolor-mtl_elan-w25_det-ins-sem-cap_demo_shapes.py'
@@ -111,10 +111,7 @@ def test_one_table_and_one_file_for_all_tasks(single):
 
 def test_two_processes_equal_one(config, single):
     work_dir = config.parent / 'double'
-    with socket.socket() as sock:
-        sock.bind(('127.0.0.1', 0))
-        port = sock.getsockname()[1]
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
     command += [REPO_ROOT / 'tools/test.py', config, config.with_suffix('.pth'), '--launcher', 'pytorch']
     path = os.pathsep.join([str(REPO_ROOT), os.environ.get('PYTHONPATH', '')])
     env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}

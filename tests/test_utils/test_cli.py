@@ -90,3 +90,14 @@ def test_runner_type_is_honoured(monkeypatch):
     monkeypatch.setattr(RUNNERS, 'build', lambda cfg: cfg.runner_type)
     assert cli.build_runner(Config({})) == 'default'
     assert cli.build_runner(Config({'runner_type': 'Mine'})) == 'Mine'
+
+
+def test_processes_part_at_the_end():
+    cli.leave_processes()  # one process: nothing to leave
+    torch.distributed.init_process_group('gloo', store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        cli.leave_processes()
+        assert not torch.distributed.is_initialized()
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
