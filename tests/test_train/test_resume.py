@@ -109,9 +109,10 @@ def test_killed_within_an_epoch_and_an_accumulation(scenes, tmp_path):
     reference = run_whole(within_epochs, scenes, tmp_path / 'whole')
     assert reference['iter'] == STEPS
     kill_and_resume(within_epochs, scenes, tmp_path / 'killed', 'step 3', reference)
-    logs = [path.read_text() for path in sorted((tmp_path / 'killed/run').glob('*/*.log'))]
-    assert ['resumed epoch: 0, iter: 2' in log for log in logs] == [False, True]
-    assert 'accumulation that was under way are back' in logs[1]
+    # Both runs write into one file where they begin in the same second.
+    log = ''.join(path.read_text() for path in (tmp_path / 'killed/run').glob('*/*.log'))
+    assert log.count('resumed epoch: 0, iter: 2') == 1
+    assert log.count('accumulation that was under way are back') == 1
 
 
 def trials():
