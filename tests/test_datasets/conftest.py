@@ -1,13 +1,17 @@
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope, init_default_scope
 
 from mmyolor_mtl.models.text import WordTokenizer
 
 from . import tiny_coco
+
+CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets/coco_mtl.py'
 
 
 @pytest.fixture(scope='session')
@@ -19,9 +23,19 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_root(tmp_path: Path) -> Path:
+def own_root(tiny_root: Path, tmp_path: Path) -> Path:
     """A tiny data set of the test's own, to break."""
-    return tiny_coco.build(tmp_path)
+    return Path(shutil.copytree(tiny_root, tmp_path / 'data', copy_function=shutil.copyfile))
+
+
+@pytest.fixture(scope='session')
+def coco_pipeline(tiny_root: Path) -> list[dict]:
+    """The training pipeline of the COCO configs, at 64 px and with the vocabulary of the tiny data."""
+    text = CONFIG.read_text().replace('img_scale = (640, 640)', 'img_scale = (64, 64)')
+    text = text.replace("data_root + 'annotations/vocab.txt'", repr(str(tiny_root / 'vocab.txt')))
+    pipeline = Config.fromstring(text, '.py').train_pipeline
+    assert {'LoadImageFromFile', 'mmyolor_mtl.MTLMosaic', 'mmyolor_mtl.PackMTLInputs'} <= {t['type'] for t in pipeline}
+    return pipeline
 
 
 @pytest.fixture(autouse=True)

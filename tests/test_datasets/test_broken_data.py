@@ -1,96 +1,40 @@
-"""Every kind of damage has one outcome: an error before training, a warning and what is left out, or it loads right."""
+"""Every kind of damage has one outcome: an error before training, or a warning and what is left out.
 
-import logging
-import shutil
-from pathlib import Path
+What is unusual but whole is in test_unusual_data.py.
+"""
 
-import cv2
 import numpy as np
 import pytest
-from mmcv.transforms import Compose
-from mmengine.config import Config
-from mmengine.logging import MMLogger
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from mmyolor_mtl.datasets import COCOMultiTaskDataset
 
 from . import tiny_coco as tiny
+from .damage import (
+    CAPTIONS,
+    INSTANCES,
+    JPG,
+    PANOPTIC,
+    PNG,
+    SIZE,
+    STUFF,
+    annotation,
+    caption,
+    content,
+    crowd,
+    cut,
+    edit,
+    flip_bits,
+    image,
+    other_captions,
+    part,
+    pixels,
+    saved_as,
+    train_an_epoch,
+)
+from .test_unusual_data import FORMATS, LOADS
 
-INSTANCES, CAPTIONS, STUFF, PANOPTIC = (f'{kind}_train2017' for kind in ('instances', 'captions', 'stuff', 'panoptic'))
-CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets/coco_mtl.py'
-JPG = f'train2017/{tiny.PLAIN:012d}.jpg'
-PNG = f'stuffthingmaps/train2017/{tiny.PLAIN:012d}.png'
-SIZE = tiny.SIZES[tiny.PLAIN]
 NAN = float('nan')
-
-
-def edit(name, change):
-    def damage(root):
-        content = tiny.read(root, name)
-        change(content)
-        tiny.write(root, name, content)
-
-    return damage
-
-
-def annotation(**changes):
-    """Alter annotation 1, the first object of image 11."""
-    return edit(INSTANCES, lambda c: c['annotations'][0].update(changes))
-
-
-def crowd(**changes):
-    """Alter the run lengths of annotation 5, the crowd of image 12."""
-    return edit(INSTANCES, lambda c: c['annotations'][4]['segmentation'].update(changes))
-
-
-def image(name=INSTANCES, **changes):
-    return edit(name, lambda c: c['images'][0].update(changes))
-
-
-def caption(**changes):
-    return edit(CAPTIONS, lambda c: c['annotations'][0].update(changes))
-
-
-def part(key, value, name=INSTANCES):
-    return edit(name, lambda c: c.update({key: value}))
-
-
-def cut(path, end=100):
-    return lambda root: (root / path).write_bytes((root / path).read_bytes()[:-end])
-
-
-def content(path, data):
-    return lambda root: (root / path).write_bytes(data)
-
-
-def pixels(path, array):
-    return lambda root: cv2.imwrite(str(root / path), array)
-
-
-def flip_bits(path):
-    def damage(root):
-        data = bytearray((root / path).read_bytes())
-        data[len(data) // 2] ^= 0xFF
-        (root / path).write_bytes(data)
-
-    return damage
-
-
-def other_captions(content):
-    for record in content['images']:
-        record['id'] += 1000
-    for record in content['annotations']:
-        record['image_id'] += 1000
-
-
-def saved_as(path, **options):
-    def damage(root):
-        with Image.open(root / path) as image:
-            image.convert(options.pop('mode', image.mode)).save(root / path, **options)
-
-    return damage
-
-
 FOREIGN_MAP = np.zeros(SIZE, np.uint8)
 FOREIGN_MAP[0, 0] = 11  # category id 12 does not exist
 TOO_FEW = 'no polygon has three points'
@@ -188,26 +132,6 @@ ERRORS = {
 }
 
 
-@pytest.fixture
-def own_root(tiny_root, tmp_path):
-    """A copy of the tiny data, to break."""
-    return Path(shutil.copytree(tiny_root, tmp_path / 'data', copy_function=shutil.copyfile))
-
-
-@pytest.fixture
-def log():
-    messages = []
-
-    class Listener(logging.Handler):
-        def emit(self, record):
-            messages.append(record.getMessage())
-
-    listener, logger = Listener(), MMLogger.get_current_instance()
-    logger.addHandler(listener)
-    yield messages
-    logger.removeHandler(listener)
-
-
 @pytest.mark.parametrize('case', ERRORS)
 def test_error_before_training_names_file_and_id(own_root, case):
     damage, parts = ERRORS[case]
@@ -282,40 +206,14 @@ DECODED = {
 }
 
 
-@pytest.fixture(scope='module')
-def pipeline(tiny_root):
-    """The training pipeline of the COCO configs, at 64 px and with the vocabulary of the tiny data."""
-    text = CONFIG.read_text().replace('img_scale = (640, 640)', 'img_scale = (64, 64)')
-    text = text.replace("data_root + 'annotations/vocab.txt'", repr(str(tiny_root / 'vocab.txt')))
-    pipeline = Config.fromstring(text, '.py').train_pipeline
-    assert {'LoadImageFromFile', 'mmyolor_mtl.MTLMosaic', 'mmyolor_mtl.PackMTLInputs'} <= {t['type'] for t in pipeline}
-    return pipeline
-
-
-def train_an_epoch(dataset, limit=None):
-    """Every sample, or the first ones; what training needs of each is there and finite."""
-    samples = [dataset[i] for i in range(limit or len(dataset))]
-    for sample in samples:
-        labels = sample['data_samples']
-        assert tuple(sample['inputs'].shape) == (3, 64, 64)
-        boxes = labels.gt_instances.bboxes
-        assert boxes.isfinite().all() and (boxes[:, 2:] > boxes[:, :2]).all() and (boxes >= 0).all()
-        assert (boxes <= 64).all()
-        if 'gt_mask_targets' in labels:
-            assert len(labels.gt_mask_targets) == len(boxes) and labels.gt_mask_targets.flatten(1).any(1).all()
-        if 'cap' in labels.labelled_tasks:
-            assert tuple(labels.caption_view.shape) == (3, 64, 64) and labels.gt_caption_ids.shape[1] <= 52
-    return samples
-
-
 @pytest.mark.parametrize('case', DECODED)
-def test_what_only_decoding_shows(own_root, pipeline, log, case):
+def test_what_only_decoding_shows(own_root, coco_pipeline, log, case):
     damage, parts = DECODED[case]
     damage(own_root)
     with pytest.raises(ValueError, match='1 problem') as caught:
         COCOMultiTaskDataset(**tiny.config(own_root, check='decode'))
     assert not [text for text in parts if text not in str(caught.value)], str(caught.value)
-    dataset = COCOMultiTaskDataset(**tiny.config(own_root, pipeline=pipeline))
+    dataset = COCOMultiTaskDataset(**tiny.config(own_root, pipeline=coco_pipeline))
     ids = [sample['data_samples'].img_id for sample in train_an_epoch(dataset)]
     assert tiny.PLAIN not in ids and dataset.num_broken == 1
     told = [message for message in log if 'image 11 is left out of training' in message]
@@ -327,8 +225,8 @@ BROKEN_LATER += ['map truncated', 'map of three channels', 'map of 16 bit', 'map
 
 
 @pytest.mark.parametrize('case', BROKEN_LATER)
-def test_files_that_break_during_training_are_left_out_with_a_warning(own_root, pipeline, log, case):
-    dataset = COCOMultiTaskDataset(**tiny.config(own_root, pipeline=pipeline))
+def test_files_that_break_during_training_are_left_out_with_a_warning(own_root, coco_pipeline, log, case):
+    dataset = COCOMultiTaskDataset(**tiny.config(own_root, pipeline=coco_pipeline))
     len(dataset)
     damage, parts = ERRORS[case]
     damage(own_root)
@@ -370,10 +268,10 @@ WARNINGS = {
 
 
 @pytest.mark.parametrize('case', WARNINGS)
-def test_warning_before_training_and_the_rest_trains(own_root, pipeline, log, case):
+def test_warning_before_training_and_the_rest_trains(own_root, coco_pipeline, log, case):
     damage, parts, left = WARNINGS[case]
     damage(own_root)
-    dataset = COCOMultiTaskDataset(**tiny.config(own_root, check='decode', pipeline=pipeline))
+    dataset = COCOMultiTaskDataset(**tiny.config(own_root, check='decode', pipeline=coco_pipeline))
     (warning,) = [message for message in log if 'warning(s) about the data' in message]
     assert not [text for text in parts if text not in warning], warning
     info = dataset.get_data_info(1 if 'RLE' in case else 0)
@@ -393,158 +291,6 @@ def test_only_empty_captions_are_no_captions(own_root):
     )
     info = COCOMultiTaskDataset(**tiny.config(own_root)).get_data_info(0)
     assert 'cap' not in info['labelled_tasks'] and info['captions'] == []
-
-
-# ---- It loads right.
-def picture():
-    """80 x 96 px with a red left object where annotation 1 is, so that every turn and mirroring shows."""
-    image = Image.new('RGB', SIZE[::-1], (20, 60, 90))
-    draw = ImageDraw.Draw(image)
-    draw.rectangle([0, 0, 95, 10], fill=(200, 200, 40))
-    draw.polygon(tiny._polygon((3, 5, 96 * 0.45, 80 * 0.8)), fill=(220, 30, 30))
-    return image
-
-
-def save_grey16(path):
-    grey = np.asarray(picture().convert('L')).astype(np.uint16) * 257
-    Image.fromarray(grey).save(path, format='PNG')
-
-
-def save_colour16(path):
-    ok, data = cv2.imencode('.png', np.asarray(picture())[..., ::-1].astype(np.uint16) * 257)
-    assert ok
-    path.write_bytes(data.tobytes())
-
-
-def save_animated(kind):
-    frames = [picture(), Image.new('RGB', SIZE[::-1], 'white')]
-    return lambda path: frames[0].save(path, format=kind, save_all=True, append_images=frames[1:], quality=95)
-
-
-def save_as(kind, mode='RGB', **options):
-    return lambda path: picture().convert(mode).save(path, format=kind, **options)
-
-
-# How to store the picture so that viewers show it upright, by EXIF orientation.
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
-def save_turned(orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return lambda path: picture().transpose(TURNS[orientation]).save(path, format='JPEG', exif=exif, quality=95)
-
-
-FORMATS = {
-    'grey JPEG': (save_as('JPEG', 'L', quality=95), 'L'),
-    'grey PNG of 16 bit': (save_grey16, 'L'),
-    'colour PNG of 16 bit': (save_colour16, 'RGB'),
-    'PNG of 1 bit': (save_as('PNG', '1'), '1'),
-    'PNG with alpha': (save_as('PNG', 'RGBA'), 'RGB'),
-    'grey PNG with alpha': (save_as('PNG', 'LA'), 'L'),
-    'palette PNG': (lambda path: picture().quantize(64).save(path, format='PNG'), 'RGB'),
-    'CMYK JPEG': (save_as('JPEG', 'CMYK', quality=95), 'RGB'),
-    'animated GIF named .jpg': (save_animated('GIF'), 'RGB'),
-    'animated WebP named .jpg': (save_animated('WEBP'), 'RGB'),
-    'BMP named .jpg': (save_as('BMP'), 'RGB'),
-    'progressive JPEG': (save_as('JPEG', progressive=True, quality=95), 'RGB'),
-    **{f'EXIF orientation {i}': (save_turned(i), 'RGB') for i in TURNS},
-}
-
-
-@pytest.mark.parametrize('case', FORMATS)
-def test_unusual_images_load_right(own_root, pipeline, case):
-    save, seen_as = FORMATS[case]
-    save(own_root / JPG)
-    dataset = COCOMultiTaskDataset(**tiny.config(own_root, check='decode', pipeline=tiny.LOAD))
-    loaded = dataset[0]
-    expected = np.asarray(picture().convert(seen_as).convert('RGB'))[..., ::-1].astype(int)
-    assert loaded['img_id'] == tiny.PLAIN
-    assert loaded['img'].shape == (*SIZE, 3) and loaded['img'].dtype == np.uint8
-    assert np.abs(loaded['img'] - expected).mean() < 5
-    inside = loaded['gt_masks'].to_ndarray()[0] > 0  # labels lie where the object is
-    assert np.abs(loaded['img'] - expected)[inside].mean() < 6
-    dataset.pipeline = Compose(pipeline)
-    train_an_epoch(dataset, 2)
-    assert dataset.num_broken == 0
-
-
-@pytest.mark.parametrize('size', [(1, 1), (3, 20000), (20000, 3), (1, 5000)], ids=str)
-def test_extreme_sizes_load_right(own_root, pipeline, size):
-    height, width = size
-    name = f'{tiny.EMPTY:012d}'
-    box = [0, 0, width, height]
-    polygon = [0, 0, width, 0, width, height, 0, height]
-    ann = {'id': 900, 'image_id': tiny.EMPTY, 'category_id': 1, 'iscrowd': 0, 'bbox': box, 'area': width * height}
-    for file in (INSTANCES, CAPTIONS):
-        content = tiny.read(own_root, file)
-        record = next(image for image in content['images'] if image['id'] == tiny.EMPTY)
-        record.update(height=height, width=width)
-        if file == INSTANCES:
-            content['annotations'].append({**ann, 'segmentation': [polygon]})
-        tiny.write(own_root, file, content)
-    colours = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    cv2.imwrite(str(own_root / f'train2017/{name}.jpg'), colours)
-    cv2.imwrite(str(own_root / f'stuffthingmaps/train2017/{name}.png'), np.zeros(size, np.uint8))
-    dataset = COCOMultiTaskDataset(**tiny.config(own_root, check='decode', pipeline=tiny.LOAD))
-    loaded = dataset[2]
-    assert loaded['img_id'] == tiny.EMPTY and loaded['img'].shape == (*size, 3)
-    assert loaded['gt_seg_map'].shape == size and loaded['gt_bboxes'].tolist() == [[0, 0, width, height]]
-    dataset.pipeline = Compose(pipeline)
-    for _ in range(2):
-        train_an_epoch(dataset, 4)
-    assert dataset.num_broken == 0
-
-
-def star(size):
-    """A pentagram: it crosses itself five times."""
-    angles = np.arange(5) * 4 * np.pi / 5
-    return (np.stack([np.cos(angles), np.sin(angles)], 1) * size + 40).ravel().tolist()
-
-
-LOADS = {
-    'huge image id': lambda root: (
-        edit(
-            INSTANCES,
-            lambda c: (
-                c['images'][0].update(id=2**80),
-                [ann.update(image_id=2**80) for ann in c['annotations'] if ann['image_id'] == tiny.PLAIN],
-            ),
-        )(root),
-        edit(
-            CAPTIONS,
-            lambda c: (
-                c['images'].pop(0),
-                [ann.update(image_id=2**80) for ann in c['annotations'] if ann['image_id'] == tiny.PLAIN],
-            ),
-        )(root),
-    ),
-    'self-intersecting polygon': annotation(segmentation=[star(30)], bbox=[15, 11, 55, 58]),
-    'polygon beyond the border': annotation(segmentation=[[-40, 10, 50, 10, 50, 60, -40, 60]], bbox=[0, 10, 50, 50]),
-    'caption of 10,000 words': caption(caption='dog ' * 10000),
-    'caption of emoji': caption(caption='\U0001f415\u200d\U0001f9ba \U0001f697\ufe0f'),
-    'caption of one sign': caption(caption='.'),
-}
-
-
-@pytest.mark.parametrize('case', LOADS)
-def test_unusual_labels_load_right(own_root, pipeline, case):
-    LOADS[case](own_root)
-    dataset = COCOMultiTaskDataset(**tiny.config(own_root, check='decode', pipeline=pipeline))
-    info = dataset.get_data_info(0)
-    assert info['labelled_tasks'] == ('det', 'ins', 'sem', 'cap')
-    assert len(info['instances']) == 2 and len(info['captions']) == len(tiny.CAPTIONS)
-    for _ in range(2):
-        train_an_epoch(dataset, 4)
-    assert dataset.num_broken == 0
 
 
 def test_there_are_many_kinds_of_damage():
