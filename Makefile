@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-slow lint format docs clean clean-env
+.PHONY: help setup demo test test-fast test-slow lint format docs links clean clean-env
 
 help:
 	@echo 'make demo       train all four tasks on drawn scenes, evaluate, show (DEMO_ARGS="...")'
@@ -22,7 +22,7 @@ help:
 	@echo 'make test-fast  the tests that are not marked slow;  make test-slow: only those that are'
 	@echo 'make setup      only the environment, which every other target makes as well'
 	@echo 'make lint       ruff and mypy;  make format: put the code into shape'
-	@echo 'make docs       the HTML pages, in docs/_build/html'
+	@echo 'make docs       the HTML pages, in docs/_build/html;  make links: whether links to other sites still lead somewhere'
 	@echo 'make clean      remove caches and outputs;  make clean-env: also environments and compiled wheels'
 	@echo
 	@echo 'Options: WHEELS=dir     folder with a prebuilt mmcv wheel (else mmcv is compiled, 6 minutes on 2 idle cores)'
@@ -62,8 +62,10 @@ format: setup
 	$(BIN)/ruff format .
 
 docs: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/docs.txt
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+links: setup
+	$(BIN)/python -m sphinx -b linkcheck docs docs/_build/links
 
 clean:
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis docs/_build dist *.egg-info work_dirs/demo

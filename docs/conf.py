@@ -31,3 +31,6 @@ html_theme = 'furo'
 html_title = f'{project} {release}'
 html_static_path = ['_static']
 html_css_files = ['pages.css']
+
+# GitHub makes the anchors of its pages in the browser.
+linkcheck_anchors = False

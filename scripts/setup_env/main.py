@@ -18,7 +18,7 @@ from .environment import Environment, digest
 from .stacks import DEFAULT_TORCH, STACKS, Stack
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = ('runtime', 'tests', 'lint')
+REQUIREMENTS = ('runtime', 'tests', 'lint', 'docs')
 
 _TRY = """
 import cv2, torch

@@ -50,7 +50,7 @@ def test_help_names_every_target(repo_root):
     assert not [target for target in phony if target != 'help' and f'make {target}' not in shown]
 
 
-@pytest.mark.parametrize('target', ['demo', 'test', 'test-fast', 'test-slow', 'lint', 'format', 'docs'])
+@pytest.mark.parametrize('target', ['demo', 'test', 'test-fast', 'test-slow', 'lint', 'format', 'docs', 'links'])
 def test_every_target_makes_its_environment(repo_root, target):
     assert 'scripts/setup_env' in make(repo_root, '--dry-run', target).stdout
 
