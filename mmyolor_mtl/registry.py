@@ -20,6 +20,8 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
+from .utils.compat import register_safe_globals
+
 _SCOPE = 'mmyolor_mtl'
 
 
@@ -43,3 +45,6 @@ VISUALIZERS = _child('visualizer', MMENGINE_VISUALIZERS, 'visualization')
 INFERENCERS = _child('inferencer', MMENGINE_INFERENCERS, 'apis')
 # Word tokenizers are used by data pipelines, models and metrics alike, so they have a root of their own.
 TOKENIZERS = Registry('tokenizer', scope=_SCOPE, locations=[f'{_SCOPE}.models.text'])
+
+# Whoever uses a part of this package can load what runners saved with it, MMDetection's own tools too.
+register_safe_globals()

@@ -44,6 +44,21 @@ def _clean_state() -> None:
         sys.modules['torch'].set_flush_denormal(False)
 
 
+def leave_configs_unformatted() -> None:
+    """Keep yapf out: MMEngine formats the config anew for every log and every checkpoint, 0.3 s each."""
+    import mmengine.config.config
+    import yapf.yapflib.yapf_api
+
+    # OpenMMLab's MMEngine has it by name, OneDL's looks it up.
+    for module in (mmengine.config.config, yapf.yapflib.yapf_api):
+        module.FormatCode = lambda text, **_: (text, True)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _plain_configs() -> None:
+    leave_configs_unformatted()
+
+
 @pytest.fixture(scope='module', autouse=True)
 def _old_objects_rest() -> None:
     """Keep what earlier tests have left out of garbage collections.

@@ -11,8 +11,6 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmyolor_mtl.utils.compat import register_safe_globals
-
 
 def read_checkpoint(weights: str) -> dict[str, Any]:
     """Read a checkpoint to the CPU. MMEngine's runners store the averaged weights (EMA) as its ``state_dict``.
@@ -26,7 +24,6 @@ def read_checkpoint(weights: str) -> dict[str, Any]:
     """
     if '://' not in weights and not Path(weights).is_file():
         raise FileNotFoundError(f'checkpoint {weights} does not exist')
-    register_safe_globals()
     try:
         checkpoint = CheckpointLoader.load_checkpoint(weights, map_location='cpu')
     except (pickle.UnpicklingError, EOFError, RuntimeError) as error:

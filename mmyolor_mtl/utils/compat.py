@@ -137,11 +137,13 @@ def register_config_scope() -> None:
 def register_safe_globals() -> None:
     """Let ``torch.load(weights_only=True)`` read the training state in checkpoints that mmengine writes.
 
-    Upstream mmengine calls ``torch.load`` with its default, which since torch 2.6 refuses the log history that a
-    checkpoint carries. Load only checkpoints that you trust: the history's pickle needs ``getattr``.
+    Upstream mmengine calls ``torch.load`` with its default, which since torch 2.6 refuses the log history and the
+    pieces of config that a checkpoint carries. Importing :mod:`mmyolor_mtl.registry` calls this, as every part of the
+    package does. Load only checkpoints that you trust: the history's pickle needs ``getattr``.
     """
     import numpy as np
     import torch
+    from mmengine.config import ConfigDict
     from mmengine.logging import HistoryBuffer
 
     if not hasattr(torch.serialization, 'add_safe_globals'):  # before torch 2.4 nothing is refused
@@ -150,7 +152,17 @@ def register_safe_globals() -> None:
     dtypes = {type(np.dtype(kind)) for kind in ('bool', 'int32', 'int64', 'uint8', 'uint32', 'float32', 'float64')}
     multiarray = core.multiarray
     torch.serialization.add_safe_globals(
-        [HistoryBuffer, getattr, slice, multiarray._reconstruct, multiarray.scalar, np.ndarray, np.dtype, *dtypes]
+        [
+            ConfigDict,
+            HistoryBuffer,
+            getattr,
+            slice,
+            multiarray._reconstruct,
+            multiarray.scalar,
+            np.ndarray,
+            np.dtype,
+            *dtypes,
+        ]
     )
 
 
@@ -163,7 +175,6 @@ def register_all_modules(init_default_scope: bool = True) -> None:
     for name in ('models', 'datasets', 'evaluation', 'engine', 'visualization', 'apis'):
         importlib.import_module(f'mmyolor_mtl.{name}')
     register_config_scope()
-    register_safe_globals()
     if init_default_scope:
         from mmdet.utils import register_all_modules as register_mmdet
 

@@ -104,11 +104,12 @@ def test_import_is_cheap_and_makes_the_config_scope_known():
 
 def test_training_state_loads_with_weights_only(tmp_path):
     import numpy as np
+    from mmengine.config import ConfigDict
     from mmengine.logging import HistoryBuffer
 
     buffer = HistoryBuffer()
     buffer.update(1.5)
-    state = {'log': buffer, 'scalar': np.float32(2.0), 'count': np.int64(3)}
+    state = {'log': buffer, 'scalar': np.float32(2.0), 'count': np.int64(3), 'meta': ConfigDict(classes=dict(dog=1))}
     torch.save(state, tmp_path / 'epoch_1.pth')
     before = torch.serialization.get_safe_globals()
     try:
@@ -121,6 +122,7 @@ def test_training_state_loads_with_weights_only(tmp_path):
         torch.serialization.clear_safe_globals()
         torch.serialization.add_safe_globals(before)
     assert loaded['log'].current() == 1.5 and loaded['scalar'] == 2.0 and loaded['count'] == 3
+    assert loaded['meta'].classes == {'dog': 1}
 
 
 def test_register_all_modules_fills_the_registries():
