@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +37,22 @@ def test_this_environment_is_fine():
 def test_both_stacks_at_once(with_ops):
     (problem,) = compat.find_problems({**ONEDL, 'mmengine': '0.10.7'}.get, with_ops)
     assert 'overwrite each other' in problem and 'pip uninstall -y mmengine' in problem
+
+
+def test_both_stacks_in_one_environment(tmp_path):
+    """Told where the package is imported, by what pip leaves of a distribution."""
+    (other,) = [name for name in ('onedl-mmengine', 'mmengine') if compat.installed_version(name) is None]
+    folder = tmp_path / f'{other.replace("-", "_")}-0.10.9.dist-info'
+    folder.mkdir()
+    (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {other}\nVersion: 0.10.9\n')
+    done = subprocess.run(
+        [sys.executable, '-c', 'import mmyolor_mtl'],
+        env={**os.environ, 'PYTHONPATH': f'{tmp_path}{os.pathsep}{Path(compat.__file__).parents[2]}'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert 'StackWarning' in done.stderr and 'pip uninstall -y mmengine' in done.stderr
 
 
 def test_old_release(with_ops):
