@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -123,6 +124,7 @@ def _set_up(env: Environment, args: argparse.Namespace, env_key: str, key: str) 
     print('setup: ' + env.run_python(_TRY).strip())
     env.write_note(state='done', adopted=adopted, env_key=env_key, key=key, torch=torch)
     print(f'setup: done in {(time.monotonic() - began) / 60:.1f} minutes')
+    print(f'setup: for commands of your own: source {shlex.quote(os.path.relpath(env.path / "bin/activate"))}')
 
 
 def _step(number: int, what: str) -> None:

@@ -9,12 +9,8 @@ import pytest
 from .guides import RUN_BY, blocks
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(
-    path
-    for folder in ('docs', 'configs', 'examples')
-    for path in (ROOT / folder).rglob('*.md')
-    if '_build' not in path.parts
-)
+BELOW = [path for folder in ('docs', 'configs', 'docker', 'examples') for path in (ROOT / folder).rglob('*.md')]
+PAGES = sorted([*ROOT.glob('*.md'), *(path for path in BELOW if '_build' not in path.parts)])
 LANGUAGES = {'', 'shell', 'bash', 'python', 'json', 'text', '{toctree}', '{eval-rst}', '{include}'}
 # Where arguments that several command lines share are defined.
 SHARED = ('utils/cli.py', 'apis/command_line.py', 'datasets/converters/cli.py')

@@ -52,7 +52,8 @@ def pretended(root, monkeypatch):
 
 def test_complete_run_then_nothing_to_do(pretended, root, capsys):
     assert main.main([]) == 0
-    assert 'setup: done' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'setup: done' in printed and '.venv/bin/activate' in printed
     assert ['torch==2.13.0'] in pretended
     assert any('--editable' in arguments and '--no-deps' in arguments for arguments in pretended)
     count = len(pretended)
