@@ -143,6 +143,16 @@ def test_training_state_loads_with_weights_only(tmp_path):
     assert loaded['meta'].classes == {'dog': 1}
 
 
+def test_whoever_uses_a_registry_can_load_checkpoints(tmp_path):
+    code = (
+        'import torch, mmyolor_mtl.registry\n'
+        'from mmengine.logging import HistoryBuffer\n'
+        f'torch.save(HistoryBuffer([1.5], [2]), {str(tmp_path / "log.pth")!r})\n'
+        f'assert torch.load({str(tmp_path / "log.pth")!r}, weights_only=True).mean() == 0.75\n'
+    )
+    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
+
+
 def test_register_all_modules_fills_the_registries():
     code = (
         'from mmyolor_mtl.utils import register_all_modules; register_all_modules()\n'
