@@ -150,20 +150,8 @@ def register_safe_globals() -> None:
         return
     core = np._core if hasattr(np, '_core') else np.core
     dtypes = {type(np.dtype(kind)) for kind in ('bool', 'int32', 'int64', 'uint8', 'uint32', 'float32', 'float64')}
-    multiarray = core.multiarray
-    torch.serialization.add_safe_globals(
-        [
-            ConfigDict,
-            HistoryBuffer,
-            getattr,
-            slice,
-            multiarray._reconstruct,
-            multiarray.scalar,
-            np.ndarray,
-            np.dtype,
-            *dtypes,
-        ]
-    )
+    arrays = [core.multiarray._reconstruct, core.multiarray.scalar, np.ndarray, np.dtype, *dtypes]
+    torch.serialization.add_safe_globals([ConfigDict, HistoryBuffer, getattr, slice, *arrays])
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:

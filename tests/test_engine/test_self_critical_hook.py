@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from mmyolor_mtl.datasets.shapes import write_shapes
 from mmyolor_mtl.engine.hooks import SelfCriticalHook
 from tests.test_train.conftest import tiny_config
-from tests.test_train.test_distributed import launch_two_processes
+from tests.test_train.forks import launch_two_processes
 
 
 def self_critical_config(tmp_path, batch_size=4):
@@ -43,7 +43,8 @@ def test_turns_at_its_epoch_and_trains_nothing_else(tmp_path):
 @pytest.mark.slow
 def test_two_processes_turn_without_waiting_for_frozen_parts(tmp_path):
     self_critical_config(tmp_path, batch_size=2).dump(tmp_path / 'job.py')
-    launch_two_processes(tmp_path / 'job.py')  # interpreters that end: threads of gloo used to abort there
+    # Interpreters that end: threads of gloo used to abort there.
+    launch_two_processes('tools/train.py', tmp_path / 'job.py')
     assert_it_turned(tmp_path)
 
 

@@ -1,6 +1,5 @@
 """A linear network that the real runner trains in a tenth of a second, to test hooks and loops with."""
 
-import multiprocessing
 import os
 
 import torch
@@ -14,7 +13,7 @@ from torch.utils.data import Dataset
 
 from mmyolor_mtl.registry import DATASETS, METRICS, MODELS
 
-from ..test_train.forks import free_port
+from ..test_train.forks import free_port, in_forks
 
 
 @DATASETS.register_module()
@@ -108,13 +107,7 @@ def train(cfg):
 def in_two_processes(target, *args):
     """Run a function in two forks that form a gloo group; return their exit codes."""
     port = free_port()
-    context = multiprocessing.get_context('fork')
-    processes = [context.Process(target=_join_group, args=(rank, port, target, args)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    return [process.exitcode for process in processes]
+    return in_forks(_join_group, [(rank, port, target, args) for rank in range(2)])
 
 
 def _join_group(rank, port, target, args):

@@ -2,9 +2,7 @@
 
 import importlib.util
 import json
-import os
 import pickle
-import subprocess
 import sys
 
 import mmdet
@@ -19,7 +17,7 @@ from mmyolor_mtl.engine.hooks.eval_table_hook import format_table
 from mmyolor_mtl.registry import DATASETS, MODELS
 
 from ..conftest import REPO_ROOT
-from ..test_train.forks import free_port
+from ..test_train.forks import launch_two_processes
 from .noisy import NoisyModel
 
 DEMO = REPO_ROOT / 'configs/shapes/yolor-mtl_elan-w25_det-ins-sem-cap_demo_shapes.py'
@@ -111,14 +109,7 @@ def test_one_table_and_one_file_for_all_tasks(single):
 
 def test_two_processes_equal_one(config, single):
     work_dir = config.parent / 'double'
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
-    command += [REPO_ROOT / 'tools/test.py', config, config.with_suffix('.pth'), '--launcher', 'pytorch']
-    path = os.pathsep.join([str(REPO_ROOT), os.environ.get('PYTHONPATH', '')])
-    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
-    done = subprocess.run(
-        [*command, *options(work_dir)], env=env, cwd=config.parent, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch_two_processes('tools/test.py', config, config.with_suffix('.pth'), *options(work_dir))
     assert read(work_dir) == read(single)
     dumps = [pickle.loads((folder / 'all.pkl').read_bytes()) for folder in (work_dir, single)]
     assert [sample['img_id'] for sample in dumps[0]] == [sample['img_id'] for sample in dumps[1]]

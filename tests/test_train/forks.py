@@ -1,9 +1,11 @@
-"""``tools/train.py`` in forks of a process that has imported all modules already: half a minute less a run."""
+"""Tools in processes of their own: forks of one that has imported all modules, half a minute less each, or torchrun."""
 
 import importlib.util
 import multiprocessing
 import os
 import socket
+import subprocess
+import sys
 
 from ..conftest import REPO_ROOT, leave_configs_unformatted
 
@@ -16,18 +18,34 @@ def train(config, *arguments, processes=1, **variables):
     if processes > 1:
         arguments = (*arguments, '--launcher', 'pytorch')
         variables |= {'WORLD_SIZE': processes, 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': free_port()}
-    # Not of the tests' process: it holds gigabytes after a while, which would be copied bit by bit.
+    ranks = [{**variables, 'RANK': rank, 'LOCAL_RANK': rank} for rank in range(processes)]
+    return in_forks(_train, [(config, arguments, names) for names in ranks])
+
+
+def in_forks(target, arguments):
+    """Call a function of a module in a process for each tuple of arguments, all at once; the exit codes.
+
+    They are forks of a server and not of the tests' process, which holds gigabytes after a while, copied bit by bit.
+    Variables that a test has set in its environment do not reach them.
+    """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(PRELOADED)
-    started = [
-        context.Process(target=_train, args=(config, arguments, {**variables, 'RANK': rank, 'LOCAL_RANK': rank}))
-        for rank in range(processes)
-    ]
+    started = [context.Process(target=target, args=each) for each in arguments]
     for process in started:
         process.start()
     for process in started:
         process.join(300)
     return [process.exitcode for process in started]
+
+
+def launch_two_processes(tool, config, *arguments):
+    """Run a tool on a config under torchrun, in the config's folder; both processes must end well."""
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
+    command += [REPO_ROOT / tool, config, *arguments, '--launcher', 'pytorch']
+    path = os.pathsep.join([str(REPO_ROOT), os.environ.get('PYTHONPATH', '')])
+    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    done = subprocess.run(command, env=env, cwd=config.parent, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def train_in_two_processes(config):

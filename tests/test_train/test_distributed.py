@@ -1,27 +1,14 @@
 """Two real processes (gloo): they follow one process with the whole batch, also where labels are missing."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from mmengine.runner import Runner
 
 from . import step_recorder  # noqa: F401  (registers the hook)
-from .conftest import ROOT, tiny_config
-from .forks import free_port, train_in_two_processes
+from .conftest import tiny_config
+from .forks import launch_two_processes, train_in_two_processes
 from .test_runner import LOSSES, drop_labels, scalars
-
-
-def launch_two_processes(config):
-    """Run ``tools/train.py`` under torchrun on a config beside which it may write."""
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={free_port()}']
-    command += [ROOT / 'tools/train.py', config, '--launcher', 'pytorch']
-    path = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
-    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
-    done = subprocess.run(command, env=env, cwd=config.parent, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_two_processes_with_missing_labels_do_not_stall(own_scenes, tmp_path):
@@ -29,7 +16,7 @@ def test_two_processes_with_missing_labels_do_not_stall(own_scenes, tmp_path):
     cfg = tiny_config(own_scenes, tmp_path / 'run', max_epochs=2, batch_size=1)
     config = tmp_path / 'tiny.py'
     cfg.dump(config)
-    launch_two_processes(config)
+    launch_two_processes('tools/train.py', config)
     lines = [line for line in scalars(tmp_path / 'run') if 'loss' in line]
     assert len(lines) == 12 and all(max(line[name] for line in lines) > 0 for name in LOSSES)
     assert (tmp_path / 'run/epoch_2.pth').is_file()

@@ -16,7 +16,7 @@ FILE_KINDS = ('instances', 'captions', 'stuff', 'panoptic')
 OPTIONS = (*FILE_KINDS, 'classes', 'maps', 'prefix')
 
 
-class SourceSet(NamedTuple):
+class _SourceSet(NamedTuple):
     """One data set to merge.
 
     Attributes:
@@ -76,7 +76,7 @@ def merge_coco(sets: Sequence[Mapping[str, str]], out_dir: str | Path) -> dict[s
     return {'images': sum(len(ids) for ids in image_ids), **counts, 'maps': maps}
 
 
-def _read(entry: Mapping[str, str]) -> SourceSet:
+def _read(entry: Mapping[str, str]) -> _SourceSet:
     unknown = set(entry) - set(OPTIONS)
     if unknown or not set(entry) & set(FILE_KINDS):
         raise ValueError(f'a set consists of {OPTIONS} with at least one file, got {dict(entry)}')
@@ -85,7 +85,7 @@ def _read(entry: Mapping[str, str]) -> SourceSet:
     maps = Path(entry['maps']) if 'maps' in entry else None
     if maps is not None and not maps.is_dir():
         raise FileNotFoundError(f'folder of semantic maps {maps} does not exist')
-    return SourceSet(files, paths, _source_classes(entry, files), maps, entry.get('prefix', ''))
+    return _SourceSet(files, paths, _source_classes(entry, files), maps, entry.get('prefix', ''))
 
 
 def _source_classes(entry: Mapping[str, str], files: Mapping[str, dict]) -> ClassList:
@@ -123,7 +123,7 @@ def _merge_classes(lists: Sequence[ClassList]) -> ClassList:
     )
 
 
-def _new_image_ids(sources: Sequence[SourceSet]) -> list[dict[Any, Any]]:
+def _new_image_ids(sources: Sequence[_SourceSet]) -> list[dict[Any, Any]]:
     """New id of every image by its old one, for each set; checks that file names stay unique."""
     images = []
     owner: dict[str, int] = {}
@@ -151,7 +151,7 @@ def _new_image_ids(sources: Sequence[SourceSet]) -> list[dict[Any, Any]]:
 
 
 def _merge_kind(
-    kind: str, sources: Sequence[SourceSet], classes: ClassList, image_ids: Sequence[Mapping]
+    kind: str, sources: Sequence[_SourceSet], classes: ClassList, image_ids: Sequence[Mapping]
 ) -> dict[str, Any]:
     images, annotations = [], []
     for source, new_image in zip(sources, image_ids, strict=True):
@@ -197,7 +197,7 @@ def _new_class_ids(old: ClassList, new: ClassList) -> dict[int, int]:
     return {number: new.ids[name] for name, number in old.ids.items()}
 
 
-def _rewrite_maps(source: SourceSet, classes: ClassList, folder: Path) -> int:
+def _rewrite_maps(source: _SourceSet, classes: ClassList, folder: Path) -> int:
     lut = np.full(256, FOREIGN, np.uint8)
     lut[UNLABELLED] = UNLABELLED
     for old, new in _new_class_ids(source.classes, classes).items():
